@@ -1,0 +1,233 @@
+"""The plugin contract: what a protocol is given, and what it answers.
+
+A plugin is one file, found by the entry point group ``meltemi.protocols``. The frame
+(``compiler.py``) chooses the engine, resolves destinations, gives the names and builds listeners,
+clusters and assignments. A plugin turns routes into its filter and its route table, nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from meltemi.protocols.model import MatchKind
+
+if TYPE_CHECKING:
+    import betterproto2
+
+    from meltemi.protocols.model import (
+        LoadBalancer,
+        Mirror,
+        Port,
+        RedisSettings,
+        Ref,
+        Route,
+        Service,
+    )
+    from meltemi.protocols.problem import Problem
+    from meltemi.xds.resource import TypeUrl
+
+ANY_OTHER = "*"
+"""In a mapping of attributes: every name that is not listed (attachments, headers)."""
+
+STRINGS = frozenset(MatchKind) - {MatchKind.RANGE}
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """What a match may name. ``description`` is one sentence for users."""
+
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """One way in which Envoy can serve the protocol.
+
+    ``requires``: type URLs (without prefix) that a proxy must list in ``Node.extensions``.
+    ``since``: the oldest Envoy minor version. ``route_type``: the type of its dynamic route table,
+    if it has one. ``matches``: which kinds of matcher it can express per attribute (``*`` = all
+    other names); an attribute that is absent here cannot be matched. ``exclusive``: attributes that
+    cannot stand in one match. ``inverts``: attributes whose match can be inverted (None = all).
+    ``folds_case``: it compares the names of other attributes without case. The rest says which
+    policies of a route it has.
+    """
+
+    name: str
+    requires: frozenset[str]
+    since: tuple[int, int] = (0, 0)
+    route_type: TypeUrl = ""
+    matches: Mapping[str, frozenset[MatchKind]] = field(default_factory=dict[str, frozenset[MatchKind]])
+    exclusive: tuple[frozenset[str], ...] = ()
+    inverts: frozenset[str] | None = None
+    folds_case: bool = False
+    splits: bool = True
+    mirrors: bool = False
+    timeouts: bool = False
+    retries: bool = False
+    mutations: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """A class of proxies that can be served alike.
+
+    ``extensions`` holds only the type URLs that some engine asks for, ``version`` is Envoy's
+    (major, minor).
+    """
+
+    extensions: frozenset[str]
+    version: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a group of proxies has in common, as far as it changes the configuration.
+
+    ``bind``: ``vip`` or the address that listeners bind to. ``rtds``: the bootstrap has the runtime
+    layer ``meltemi``.
+    """
+
+    capability: Capability
+    bind: str = "127.0.0.1"
+    rtds: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A resolved user name and password. ``missing`` when the reference leads nowhere: the plugin
+    must then lock, never open.
+    """
+
+    password: str = field(default="", repr=False)
+    username: str = field(default="", repr=False)
+    missing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names that this port's resources carry (``naming.py``)."""
+
+    cluster: str
+    route_config: str
+    stat_prefix: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedMirror:
+    """A mirror with the cluster that it goes to and the runtime key that may hold its percentage."""
+
+    mirror: Mirror
+    cluster: str
+    runtime_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedRoute:
+    """A route that the engine can serve, with the cluster that its requests go to.
+
+    Several destinations are behind one split cluster already. Policies that the engine lacks have
+    been taken out and reported.
+    """
+
+    route: Route
+    cluster: str
+    mirrors: tuple[ResolvedMirror, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Everything that one compilation may look at.
+
+    ``routes`` is never empty: without a rule it is one route to the service's own cluster.
+    ``rule`` is the object that the routes came from, if any. ``auth`` are the credentials that
+    clients of a Redis port must present, ``upstream_auth`` those that Envoy presents.
+    """
+
+    service: Service
+    port: Port
+    routes: tuple[ResolvedRoute, ...]
+    target: Target
+    names: Names
+    rule: Ref | None = None
+    redis: RedisSettings | None = None
+    auth: Credentials | None = None
+    upstream_auth: Credentials | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """An active check of every endpoint. Times in seconds; ``checker`` is the message of a custom
+    health checker, a TCP connect otherwise.
+    """
+
+    timeout: float = 0.5
+    interval: float = 1.0
+    name: str = ""
+    checker: betterproto2.Message | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterOptions:
+    """What the protocol wants of the clusters of its service.
+
+    ``health_check`` None only for protocols whose filter ejects dead endpoints itself; a split
+    has one in any case. ``protocol_options`` goes to ``typed_extension_protocol_options``.
+    """
+
+    health_check: HealthCheck | None = field(default_factory=HealthCheck)
+    protocol_options: Mapping[str, betterproto2.Message] = field(
+        default_factory=dict[str, "betterproto2.Message"]
+    )
+    load_balancer: LoadBalancer | None = None
+    buffer_limit: int = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """A message with the clusters that it names and the objects that it came from."""
+
+    message: betterproto2.Message
+    clusters: frozenset[str] = frozenset()
+    origins: tuple[Ref, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What a plugin answers. New abilities become new fields.
+
+    ``filters``: ``config.listener.v3.Filter`` messages, the terminal one last. ``route_table``: the
+    message of ``engine.route_type``, named ``scope.names.route_config``. ``runtime``: keys of the
+    runtime layer with integer values (or fractions of a million). ``connection_balance`` etc. may
+    follow.
+    """
+
+    filters: tuple[Emitted, ...]
+    route_table: Emitted | None = None
+    cluster: ClusterOptions = ClusterOptions()
+    runtime: Mapping[str, float] = field(default_factory=dict[str, float])
+    problems: tuple[Problem, ...] = ()
+
+
+class ProtocolPlugin(Protocol):
+    """One layer-7 protocol. ``compile`` is pure: same scope, same result, no I/O."""
+
+    @property
+    def name(self) -> str:
+        """The protocol token of a port name."""
+        ...
+
+    @property
+    def attributes(self) -> Mapping[str, Attribute]:
+        """What a match may name."""
+        ...
+
+    @property
+    def engines(self) -> tuple[Engine, ...]:
+        """Best first. TCP is what remains; the frame adds it."""
+        ...
+
+    def compile(self, scope: Scope, engine: Engine) -> Compiled:
+        """The filter and route table that serve the scope."""
+        ...

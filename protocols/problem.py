@@ -1,0 +1,102 @@
+"""Problems: what is wrong with a user's object, as data with a stable code.
+
+``CODES`` is the whole catalogue; the documentation's list is generated from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from meltemi.protocols.model import Ref
+
+
+class Severity(Enum):
+    """error: something that was asked for is not in force. warning: it is, but look. info: fyi."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+class Code(NamedTuple):
+    """An entry of the catalogue."""
+
+    severity: Severity
+    title: str
+
+
+E_, W_, I_ = Severity.ERROR, Severity.WARNING, Severity.INFO
+
+CODES: dict[str, Code] = {
+    # 01xx: reading a document
+    "MEL0101": Code(E_, "The file is not readable YAML"),
+    "MEL0102": Code(E_, "A field has a wrong type or value"),
+    "MEL0103": Code(W_, "An unknown field is ignored"),
+    "MEL0104": Code(E_, "Unknown kind of a group that Meltemi reads"),
+    "MEL0105": Code(I_, "A kind of a foreign group is not read"),
+    "MEL0106": Code(E_, "Two documents have one name"),
+    "MEL0107": Code(E_, "The file is larger than 3 MiB"),
+    "MEL0108": Code(E_, "The file is not UTF-8"),
+    "MEL0109": Code(E_, "A required field is missing"),
+    "MEL0110": Code(W_, "A known field is not supported and ignored"),
+    # 02xx: services, ports and endpoints
+    "MEL0201": Code(E_, "A port name has no protocol token"),
+    "MEL0202": Code(W_, "The protocol has no plugin: the port is served as TCP"),
+    "MEL0203": Code(E_, "An address is no IP address"),
+    "MEL0204": Code(E_, "Two listeners want one address"),
+    "MEL0205": Code(W_, "The proxy binds to virtual IPs and the service has none: no listener"),
+    "MEL0206": Code(I_, "A port's name states no protocol that Meltemi serves: the port is skipped"),
+    "MEL0207": Code(E_, "Two services claim one host"),
+    # 03xx: rules and routes
+    "MEL0301": Code(E_, "A destination host does not exist"),
+    "MEL0302": Code(E_, "A destination subset does not exist"),
+    "MEL0303": Code(E_, "A destination port does not exist"),
+    "MEL0304": Code(E_, "Weights are out of range or do not sum to 100"),
+    "MEL0305": Code(E_, "A regex is not RE2"),
+    "MEL0306": Code(E_, "The engine cannot express this match: the route is left out"),
+    "MEL0307": Code(W_, "The engine cannot express this policy: the route works without it"),
+    "MEL0308": Code(W_, "The rule's host does not exist"),
+    "MEL0309": Code(E_, "Another object rules this host"),
+    "MEL0310": Code(W_, "No request can ever reach this route"),
+    "MEL0311": Code(E_, "The protocol does not know this attribute"),
+    "MEL0312": Code(E_, "Destinations of one split differ in load balancing or outlier detection"),
+    "MEL0313": Code(W_, "The engine folds the case of this attribute's name"),
+    "MEL0314": Code(E_, "The protocol cannot split traffic by weights"),
+    "MEL0315": Code(W_, "No route is left: the host's own endpoints serve all requests"),
+    # 04xx: policies
+    "MEL0401": Code(W_, "A subset selects no endpoint"),
+    "MEL0402": Code(E_, "TLS to this destination is not supported: it gets no endpoints"),
+    "MEL0403": Code(E_, "A Secret or its key is missing: nobody can authenticate"),
+    "MEL0404": Code(W_, "A password is written in plain text"),
+    "MEL0405": Code(W_, "Transactions are refused while a mirror exists"),
+    "MEL0406": Code(W_, "The proxy has no runtime layer: the percentage is fixed in the listener"),
+    "MEL0407": Code(W_, "RESP3 needs a newer Envoy: RESP2 is served"),
+    # 05xx: engines and proxies
+    "MEL0501": Code(W_, "The proxy lacks the protocol's filter: the port is served as TCP"),
+    "MEL0502": Code(E_, "A plugin failed"),
+    "MEL0503": Code(E_, "A proxy refused a resource"),
+    "MEL0504": Code(E_, "A proxy's node metadata is wrong"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One user's mistake, on the place that caused it.
+
+    ``cause`` and ``next_step`` are sentences. ``unserved`` says that the route at ``about`` is
+    not in force.
+    """
+
+    code: str
+    about: Ref
+    cause: str
+    next_step: str
+    unserved: bool = False
+
+    @property
+    def severity(self) -> Severity:
+        """From the catalogue."""
+        return CODES[self.code].severity

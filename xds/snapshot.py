@@ -1,0 +1,71 @@
+"""What one group of proxies should hold: an immutable set of resources with versions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from meltemi.xds.resource import Key, Resource, TypeUrl
+
+_MASK = (1 << 64) - 1
+
+
+def _digest(resource: Resource) -> int:
+    text = f"{resource.name}\0{resource.version}"
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest())
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Resources by type and name.
+
+    A type's version is the sum of its resources' hashes: it depends on the content alone, not on
+    history or order, and a change costs only what it changed.
+    """
+
+    _resources: Mapping[TypeUrl, Mapping[str, Resource]] = field(
+        default_factory=dict["TypeUrl", "Mapping[str, Resource]"]
+    )
+    _digests: Mapping[TypeUrl, int] = field(default_factory=dict["TypeUrl", int])
+
+    @classmethod
+    def of(cls, resources: Iterable[Resource]) -> Snapshot:
+        """A snapshot of these resources."""
+        return cls().replace({resource.key: resource for resource in resources})
+
+    def replace(self, changes: Mapping[Key, Resource | None]) -> Snapshot:
+        """This snapshot with some resources set, or removed where the value is None."""
+        resources = dict(self._resources)
+        digests = dict(self._digests)
+        fresh: dict[TypeUrl, dict[str, Resource]] = {}
+        for (type_url, name), resource in changes.items():
+            if (table := fresh.get(type_url)) is None:
+                fresh[type_url] = table = dict(resources.get(type_url, {}))
+            total = digests.get(type_url, 0)
+            if (old := table.pop(name, None)) is not None:
+                total -= _digest(old)
+            if resource is not None:
+                table[name] = resource
+                total += _digest(resource)
+            digests[type_url] = total & _MASK
+        return Snapshot(resources | fresh, digests)
+
+    def of_type(self, type_url: TypeUrl) -> Mapping[str, Resource]:
+        """All resources of a type, by name."""
+        return self._resources.get(type_url, {})
+
+    def get(self, key: Key) -> Resource | None:
+        """One resource."""
+        return self.of_type(key.type_url).get(key.name)
+
+    def version(self, type_url: TypeUrl) -> str:
+        """The version of a type's whole content."""
+        return f"{self._digests.get(type_url, 0):016x}"
+
+    def types(self) -> Iterable[TypeUrl]:
+        """The types that have, or had, resources."""
+        return self._resources.keys()
