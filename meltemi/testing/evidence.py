@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 # A plain list, not a context variable: servers are also started in threads and in event loops
 # whose context was copied before the test began.
@@ -25,7 +25,7 @@ def record(name: str) -> None:
 
 
 @contextmanager
-def collecting() -> Iterator[set[str]]:
+def collecting() -> Generator[set[str]]:
     """The names recorded while the block runs; blocks may nest, every one of them hears."""
     names: set[str] = set()
     _open.append(names)
