@@ -1,8 +1,15 @@
 """The part of google-re2 that Meltemi calls; the package ships no types."""
 
+from enum import Enum
+
 class error(Exception): ...
 
 class Options:
+    class Encoding(Enum):
+        UTF8 = 1
+        LATIN1 = 2
+
+    encoding: Encoding
     log_errors: bool
     max_mem: int
     def __init__(self) -> None: ...
