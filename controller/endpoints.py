@@ -1,0 +1,104 @@
+"""The endpoints of every service, wherever they are listed."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from meltemi.controller.hosts import service_host
+from meltemi.controller.slices import SliceJoin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from meltemi.controller.objects import HostEndpoints, Identity, Pod, Slice
+    from meltemi.controller.slices import ServiceKey
+    from meltemi.protocols.model import Endpoint, Ref, Service
+
+KUBERNETES_SERVICE = "Service"
+
+HostKey = tuple[str, str]
+"""(namespace, host) of a service."""
+
+
+class EndpointTable:
+    """Endpoints by (namespace, host), recomputed for exactly the services that a change touches.
+
+    A namespace may have several objects for one host; the endpoints are those of the first
+    candidate of that namespace, which is also the one that clients see.
+    """
+
+    def __init__(self, services: Mapping[str, tuple[Service, ...]]) -> None:
+        self._services = services
+        self._join = SliceJoin()
+        self._listed: dict[HostKey, dict[Ref, tuple[Endpoint, ...]]] = {}
+        self._touched: set[HostKey] = set()
+        self._view: dict[HostKey, tuple[Endpoint, ...]] = {}
+
+    @property
+    def view(self) -> Mapping[HostKey, tuple[Endpoint, ...]]:
+        """Live: as of the last ``settle``. A service without endpoints is absent."""
+        return MappingProxyType(self._view)
+
+    def put_slice(self, identity: Identity, piece: Slice) -> None:
+        """An EndpointSlice is now this."""
+        self._touch_services(self._join.put_slice(identity, piece))
+
+    def drop_slice(self, identity: Identity) -> None:
+        """An EndpointSlice is gone."""
+        self._touch_services(self._join.drop_slice(identity))
+
+    def put_pod(self, pod: Pod) -> None:
+        """A Pod is now this."""
+        self._touch_services(self._join.put_pod(pod))
+
+    def drop_pod(self, pod: Pod) -> None:
+        """A Pod is gone."""
+        self._touch_services(self._join.drop_pod((pod.namespace, pod.name)))
+
+    def put_listed(self, identity: Identity, listed: HostEndpoints) -> None:
+        """A ServiceEntry lists these."""
+        key = (listed.namespace, listed.host)
+        self._listed.setdefault(key, {})[identity.ref()] = listed.endpoints
+        self._touched.add(key)
+
+    def drop_listed(self, identity: Identity, listed: HostEndpoints) -> None:
+        """A ServiceEntry lists none for this host any more."""
+        key = (listed.namespace, listed.host)
+        entries = self._listed[key]
+        del entries[identity.ref()]
+        if not entries:
+            del self._listed[key]
+        self._touched.add(key)
+
+    def touch(self, namespace: str, host: str) -> None:
+        """The service itself changed: other ports, or another object wins the host."""
+        self._touched.add((namespace, host))
+
+    def settle(self) -> set[str]:
+        """Bring the view up to date; answers the hosts that differ. Services settle first."""
+        changed = {key[1] for key in self._touched if self._refresh(key)}
+        self._touched.clear()
+        return changed
+
+    def _refresh(self, key: HostKey) -> bool:
+        before = self._view.get(key)
+        if endpoints := self._current(key):
+            self._view[key] = endpoints
+        else:
+            self._view.pop(key, None)
+        return self._view.get(key) != before
+
+    def _current(self, key: HostKey) -> tuple[Endpoint, ...]:
+        namespace, host = key
+        for service in self._services.get(host, ()):
+            if service.namespace == namespace:
+                if service.ref.kind == KUBERNETES_SERVICE:
+                    return self._join.endpoints(service)
+                return self._listed.get(key, {}).get(service.ref.object, ())
+        return ()
+
+    def _touch_services(self, services: Iterable[ServiceKey]) -> None:
+        self._touched |= {
+            (namespace, service_host(namespace, name)) for namespace, name in services
+        }

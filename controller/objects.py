@@ -1,0 +1,140 @@
+"""What sources deliver: users' objects, decoded once, and changes of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from meltemi.protocols.model import (
+    DestinationPolicy,
+    Endpoint,
+    Locality,
+    RedisSettings,
+    RedisUpstream,
+    Ref,
+    Rule,
+    Secret,
+    Service,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from meltemi.protocols.problem import Problem
+
+FILE = "File"
+"""The kind of the pseudo object that carries what is wrong with a file, not with an object."""
+
+
+NOWHERE = Locality()
+
+
+class Identity(NamedTuple):
+    """Which object: the group of its apiVersion, never the version."""
+
+    group: str
+    kind: str
+    namespace: str
+    name: str
+
+    @classmethod
+    def of_file(cls, path: str) -> Identity:
+        """The pseudo object of a file."""
+        return cls("", FILE, "", path)
+
+    def ref(self, generation: int = 0) -> Ref:
+        """The same object, as the model names it."""
+        return Ref(self.kind, self.namespace, self.name, generation)
+
+
+@dataclass(frozen=True, slots=True)
+class HostEndpoints:
+    """Endpoints that a ServiceEntry itself lists for one of its hosts."""
+
+    namespace: str
+    host: str
+    endpoints: tuple[Endpoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SliceEndpoint:
+    """One address of an EndpointSlice. ``pod`` is its targetRef as (namespace, name), if any."""
+
+    address: str
+    ready: bool = True
+    pod: tuple[str, str] | None = None
+    locality: Locality = NOWHERE
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """An EndpointSlice. ``ports`` maps port names to numbers; it is joined with its Service by
+    name, since neither knows the other's numbers.
+    """
+
+    namespace: str
+    service: str
+    ports: Mapping[str, int]
+    endpoints: tuple[SliceEndpoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """What endpoints take from the Pod behind them."""
+
+    namespace: str
+    name: str
+    addresses: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+Value: TypeAlias = (
+    Service
+    | HostEndpoints
+    | Slice
+    | Pod
+    | Rule
+    | DestinationPolicy
+    | RedisSettings
+    | RedisUpstream
+    | Secret
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A valid object: the values that it stands for, and what is wrong with parts of it.
+
+    ``created`` is the creationTimestamp in RFC 3339, empty when there is none.
+    """
+
+    identity: Identity
+    values: tuple[Value, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    generation: int = 0
+    created: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Upsert:
+    """The object is now this."""
+
+    decoded: Decoded
+
+
+@dataclass(frozen=True, slots=True)
+class Invalid:
+    """The object cannot be read now: its last good state stays, if there is one."""
+
+    identity: Identity
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """The object is gone."""
+
+    identity: Identity
+
+
+Change: TypeAlias = Upsert | Invalid | Delete

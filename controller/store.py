@@ -1,0 +1,202 @@
+"""Folds changes of users' objects into the mesh, and says what each change touched.
+
+Every table is indexed by what others refer to it by, so a change costs what it touches, however
+large the mesh is. The same objects give the same mesh, in whatever order they came.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from meltemi.controller.candidates import Candidates
+from meltemi.controller.endpoints import KUBERNETES_SERVICE, EndpointTable
+from meltemi.controller.objects import (
+    FILE,
+    Delete,
+    HostEndpoints,
+    Invalid,
+    Pod,
+    Slice,
+    Upsert,
+)
+from meltemi.protocols.model import (
+    DestinationPolicy,
+    Dirty,
+    Mesh,
+    RedisSettings,
+    RedisUpstream,
+    Rule,
+    Secret,
+    Service,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from meltemi.controller.objects import Change, Decoded, Identity, Value
+    from meltemi.protocols.problem import Problem
+
+METAROUTER = "MetaRouter"
+
+Entry = tuple[type, str]
+"""Where an object has a value: the value's type, and the host for values that have one."""
+
+
+class Store:
+    """The current mesh and what is wrong with the objects that it came from.
+
+    ``mesh`` is a live read-only view: it always shows the latest state.
+    """
+
+    def __init__(self) -> None:
+        self._objects: dict[Identity, Decoded] = {}
+        self._problems: dict[Identity, tuple[Problem, ...]] = {}
+        self._services = Candidates[Service](_service_rank)
+        self._rules = Candidates[Rule](_rule_rank)
+        self._policies = Candidates[DestinationPolicy]()
+        self._redis = Candidates[RedisSettings]()
+        self._upstreams = Candidates[RedisUpstream]()
+        self._endpoints = EndpointTable(self._services.view)
+        self._secrets: dict[tuple[str, str], Secret] = {}
+        self._secrets_before: dict[tuple[str, str], Secret | None] = {}
+        self.mesh = Mesh(
+            services=self._services.view,
+            endpoints=self._endpoints.view,
+            rules=self._rules.view,
+            policies=self._policies.view,
+            redis=self._redis.view,
+            upstreams=self._upstreams.view,
+            secrets=MappingProxyType(self._secrets),
+        )
+
+    @property
+    def problems(self) -> Mapping[Identity, tuple[Problem, ...]]:
+        """What is wrong with each object, or with a file; what is fine is absent."""
+        return MappingProxyType(self._problems)
+
+    @property
+    def count(self) -> int:
+        """How many objects there are, readable or not."""
+        known = self._objects.keys() | self._problems.keys()
+        return sum(1 for identity in known if identity.kind != FILE)
+
+    def apply(self, changes: Iterable[Change]) -> Dirty:
+        """Fold changes that belong together; what cancels out among them is not dirty."""
+        for change in changes:
+            match change:
+                case Upsert(decoded):
+                    self._upsert(decoded)
+                case Delete(identity):
+                    self._delete(identity)
+                case Invalid(identity, problems):
+                    self._problems[identity] = problems
+        return self._settle()
+
+    def _upsert(self, decoded: Decoded) -> None:
+        identity = decoded.identity
+        before = self._objects.get(identity)
+        self._objects[identity] = decoded
+        self._problems.pop(identity, None)
+        if decoded.problems:
+            self._problems[identity] = decoded.problems
+        old = {} if before is None else dict(_entries(before))
+        new = dict(_entries(decoded))
+        aged = before is not None and before.created != decoded.created
+        for entry in old.keys() - new.keys():
+            self._drop(identity, entry, old[entry])
+        for entry, value in new.items():
+            if aged or old.get(entry) != value:
+                self._put(decoded, entry, value)
+
+    def _delete(self, identity: Identity) -> None:
+        self._problems.pop(identity, None)
+        if (before := self._objects.pop(identity, None)) is not None:
+            for entry, value in _entries(before):
+                self._drop(identity, entry, value)
+
+    def _put(self, decoded: Decoded, entry: Entry, value: Value) -> None:
+        identity, created, host = decoded.identity, decoded.created, entry[1]
+        match value:
+            case Slice():
+                self._endpoints.put_slice(identity, value)
+            case Pod():
+                self._endpoints.put_pod(value)
+            case HostEndpoints():
+                self._endpoints.put_listed(identity, value)
+            case Service():
+                self._services.put(host, identity, created, value)
+                self._endpoints.touch(value.namespace, host)
+            case Rule():
+                self._rules.put(host, identity, created, value)
+            case DestinationPolicy():
+                self._policies.put(host, identity, created, value)
+            case RedisSettings():
+                self._redis.put(host, identity, created, value)
+            case RedisUpstream():
+                self._upstreams.put(host, identity, created, value)
+            case Secret():
+                self._set_secret((identity.namespace, identity.name), value)
+
+    def _drop(self, identity: Identity, entry: Entry, value: Value) -> None:
+        host = entry[1]
+        match value:
+            case Slice():
+                self._endpoints.drop_slice(identity)
+            case Pod():
+                self._endpoints.drop_pod(value)
+            case HostEndpoints():
+                self._endpoints.drop_listed(identity, value)
+            case Service():
+                self._services.drop(host, identity)
+                self._endpoints.touch(value.namespace, host)
+            case Rule():
+                self._rules.drop(host, identity)
+            case DestinationPolicy():
+                self._policies.drop(host, identity)
+            case RedisSettings():
+                self._redis.drop(host, identity)
+            case RedisUpstream():
+                self._upstreams.drop(host, identity)
+            case Secret():
+                self._set_secret((identity.namespace, identity.name), None)
+
+    def _set_secret(self, key: tuple[str, str], secret: Secret | None) -> None:
+        self._secrets_before.setdefault(key, self._secrets.get(key))
+        self._secrets.pop(key, None)
+        if secret is not None:
+            self._secrets[key] = secret
+
+    def _settle(self) -> Dirty:
+        hosts = self._services.settle()
+        for table in (self._rules, self._policies, self._redis, self._upstreams):
+            hosts |= table.settle()
+        endpoints = self._endpoints.settle()
+        secrets = {
+            k for k, before in self._secrets_before.items() if self._secrets.get(k) != before
+        }
+        self._secrets_before.clear()
+        return Dirty(frozenset(hosts), frozenset(endpoints), frozenset(secrets))
+
+
+def _entries(decoded: Decoded) -> Iterator[tuple[Entry, Value]]:
+    """The values of an object, one for each host that they are about."""
+    for value in decoded.values:
+        match value:
+            case Rule() | RedisSettings():
+                for host in value.hosts:
+                    yield (type(value), host), value
+            case Service() | HostEndpoints() | DestinationPolicy() | RedisUpstream():
+                yield (type(value), value.host), value
+            case Slice() | Pod() | Secret():
+                yield (type(value), ""), value
+
+
+def _service_rank(service: Service) -> int:
+    """Kubernetes' own services before ServiceEntries."""
+    return 0 if service.ref.kind == KUBERNETES_SERVICE else 1
+
+
+def _rule_rank(rule: Rule) -> int:
+    """A RedisService routes only where no MetaRouter does."""
+    return 0 if rule.ref.kind == METAROUTER else 1
