@@ -7,17 +7,20 @@ clusters and assignments. A plugin turns routes into its filter and its route ta
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from meltemi.protocols.model import MatchKind
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     import betterproto2
+    from envoy_data_plane.envoy.config.listener.v3 import Filter
 
     from meltemi.protocols.model import (
         LoadBalancer,
+        Matcher,
         Mirror,
         Port,
         RedisSettings,
@@ -32,6 +35,11 @@ ANY_OTHER = "*"
 """In a mapping of attributes: every name that is not listed (attachments, headers)."""
 
 STRINGS = frozenset(MatchKind) - {MatchKind.RANGE}
+
+
+def accepts(name: str, matcher: Matcher) -> str | None:
+    """An engine without bounds of its own (``Engine.rejects``)."""
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +58,7 @@ class Engine:
     if it has one. ``matches``: which kinds of matcher it can express per attribute (``*`` = all
     other names); an attribute that is absent here cannot be matched. ``exclusive``: attributes that
     cannot stand in one match. ``inverts``: attributes whose match can be inverted (None = all).
+    ``rejects``: a sentence when a name or value is beyond what its configuration can hold.
     ``folds_case``: it compares the names of other attributes without case. The rest says which
     policies of a route it has.
     """
@@ -58,15 +67,19 @@ class Engine:
     requires: frozenset[str]
     since: tuple[int, int] = (0, 0)
     route_type: TypeUrl = ""
-    matches: Mapping[str, frozenset[MatchKind]] = field(default_factory=dict[str, frozenset[MatchKind]])
+    matches: Mapping[str, frozenset[MatchKind]] = field(
+        default_factory=dict[str, frozenset[MatchKind]]
+    )
     exclusive: tuple[frozenset[str], ...] = ()
     inverts: frozenset[str] | None = None
+    rejects: Callable[[str, Matcher], str | None] = accepts
     folds_case: bool = False
     splits: bool = True
     mirrors: bool = False
     timeouts: bool = False
     retries: bool = False
     mutations: bool = False
+    removes_prefix: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +96,13 @@ class Capability:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a group of proxies has in common, as far as it changes the configuration.
+    """What a group of proxies has in common, as far as it changes a plugin's answer; never a
+    single proxy.
 
-    ``bind``: ``vip`` or the address that listeners bind to. ``rtds``: the bootstrap has the runtime
-    layer ``meltemi``.
+    ``rtds``: the bootstrap has the runtime layer ``meltemi``.
     """
 
     capability: Capability
-    bind: str = "127.0.0.1"
     rtds: bool = False
 
 
@@ -116,7 +128,7 @@ class Names:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedMirror:
-    """A mirror with the cluster that it goes to and the runtime key that may hold its percentage."""
+    """A mirror, the cluster that it goes to and the runtime key of its percentage."""
 
     mirror: Mirror
     cluster: str
@@ -184,11 +196,14 @@ class ClusterOptions:
     buffer_limit: int = 16 * 1024 * 1024
 
 
+Message = TypeVar("Message", bound="betterproto2.Message")
+
+
 @dataclass(frozen=True, slots=True)
-class Emitted:
+class Emitted(Generic[Message]):
     """A message with the clusters that it names and the objects that it came from."""
 
-    message: betterproto2.Message
+    message: Message
     clusters: frozenset[str] = frozenset()
     origins: tuple[Ref, ...] = ()
 
@@ -197,14 +212,14 @@ class Emitted:
 class Compiled:
     """What a plugin answers. New abilities become new fields.
 
-    ``filters``: ``config.listener.v3.Filter`` messages, the terminal one last. ``route_table``: the
+    ``filters``: the chain's network filters, the terminal one last. ``route_table``: the
     message of ``engine.route_type``, named ``scope.names.route_config``. ``runtime``: keys of the
     runtime layer with integer values (or fractions of a million). ``connection_balance`` etc. may
     follow.
     """
 
-    filters: tuple[Emitted, ...]
-    route_table: Emitted | None = None
+    filters: tuple[Emitted[Filter], ...]
+    route_table: Emitted[betterproto2.Message] | None = None
     cluster: ClusterOptions = ClusterOptions()
     runtime: Mapping[str, float] = field(default_factory=dict[str, float])
     problems: tuple[Problem, ...] = ()

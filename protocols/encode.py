@@ -3,7 +3,7 @@
 envoy-data-plane's messages are checked when they are built; betterproto2's own serializer checks
 them again and is about a hundred times slower. So one function per message class is compiled on
 first use, from the same field metadata. Bytes equal betterproto2's, except that the entries of a
-map are sorted and a negative duration keeps its sign.
+map are sorted and durations are exact (its own lose the sign, and microseconds after 285 years).
 """
 
 from __future__ import annotations

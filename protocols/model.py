@@ -37,7 +37,11 @@ class Ref:
         return Ref(self.kind, self.namespace, self.name)
 
     def __str__(self) -> str:
-        where = f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+        where = (
+            f"{self.kind} {self.namespace}/{self.name}"
+            if self.namespace
+            else f"{self.kind} {self.name}"
+        )
         return f"{where} {self.field}" if self.field else where
 
 
@@ -337,7 +341,9 @@ class Mesh:
     ``endpoints`` by (namespace, host) of the Service, ``secrets`` by (namespace, name).
     """
 
-    services: Mapping[str, tuple[Service, ...]] = field(default_factory=dict[str, tuple[Service, ...]])
+    services: Mapping[str, tuple[Service, ...]] = field(
+        default_factory=dict[str, tuple[Service, ...]]
+    )
     endpoints: Mapping[tuple[str, str], tuple[Endpoint, ...]] = field(
         default_factory=dict[tuple[str, str], tuple[Endpoint, ...]]
     )

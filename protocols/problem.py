@@ -46,10 +46,13 @@ CODES: dict[str, Code] = {
     "MEL0201": Code(E_, "A port name has no protocol token"),
     "MEL0202": Code(W_, "The protocol has no plugin: the port is served as TCP"),
     "MEL0203": Code(E_, "An address is no IP address"),
-    "MEL0204": Code(E_, "Two listeners want one address"),
+    "MEL0204": Code(E_, "Two services have one virtual IP and port"),
     "MEL0205": Code(W_, "The proxy binds to virtual IPs and the service has none: no listener"),
-    "MEL0206": Code(I_, "A port's name states no protocol that Meltemi serves: the port is skipped"),
+    "MEL0206": Code(
+        I_, "A port's name states no protocol that Meltemi serves: the port is skipped"
+    ),
     "MEL0207": Code(E_, "Two services claim one host"),
+    "MEL0208": Code(W_, "Two listeners of a proxy want one address"),
     # 03xx: rules and routes
     "MEL0301": Code(E_, "A destination host does not exist"),
     "MEL0302": Code(E_, "A destination subset does not exist"),

@@ -1,0 +1,166 @@
+"""The constructors that plugins and the frame share: small messages in their usual shape."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from envoy_data_plane.envoy.config.cluster.v3 import (
+    CircuitBreakers,
+    CircuitBreakersThresholds,
+    Cluster,
+    ClusterCommonLbConfig,
+    ClusterCommonLbConfigLocalityWeightedLbConfig,
+    ClusterDiscoveryType,
+    ClusterEdsClusterConfig,
+    ClusterLbPolicy,
+    OutlierDetection,
+)
+from envoy_data_plane.envoy.config.core.v3 import (
+    Address,
+    AggregatedConfigSource,
+    ApiVersion,
+    ConfigSource,
+    HealthCheck,
+    HealthCheckTcpHealthCheck,
+    SocketAddress,
+    TrafficDirection,
+    TypedExtensionConfig,
+)
+from envoy_data_plane.envoy.config.listener.v3 import Filter, FilterChain, Listener
+from envoy_data_plane.envoy.type.v3 import Percent
+
+from meltemi.protocols import model
+from meltemi.protocols.encode import pack
+
+if TYPE_CHECKING:
+    import betterproto2
+    from google.protobuf.message import Message as OfficialMessage
+
+    from meltemi.protocols.api import ClusterOptions
+
+UNLIMITED = 2**32 - 1
+"""No limit of Envoy's own: its default of 1,024 requests fails real clients under load."""
+
+CONNECT_TIMEOUT = 5.0
+"""Seconds, when no DestinationRule says otherwise."""
+
+_LOAD_BALANCERS = {
+    model.LoadBalancer.ROUND_ROBIN: ClusterLbPolicy.ROUND_ROBIN,
+    model.LoadBalancer.LEAST_REQUEST: ClusterLbPolicy.LEAST_REQUEST,
+    model.LoadBalancer.RANDOM: ClusterLbPolicy.RANDOM,
+    model.LoadBalancer.MAGLEV: ClusterLbPolicy.MAGLEV,
+}
+
+
+def seconds(value: float) -> timedelta:
+    """A Duration."""
+    return timedelta(seconds=value)
+
+
+def ads() -> ConfigSource:
+    """The proxy's one ADS stream as the source of a resource."""
+    return ConfigSource(ads=AggregatedConfigSource(), resource_api_version=ApiVersion.V3)
+
+
+def extension(name: str, message: betterproto2.Message) -> TypedExtensionConfig:
+    """An extension with its configuration."""
+    return TypedExtensionConfig(name=name, typed_config=pack(message))
+
+
+def network_filter(name: str, message: betterproto2.Message, *more: OfficialMessage) -> Filter:
+    """A filter of a listener's chain; ``more`` as in ``encode.pack``."""
+    return Filter(name=name, typed_config=pack(message, *more))
+
+
+def listener(
+    name: str,
+    address: str,
+    port: int,
+    filters: list[Filter],
+    *,
+    stat_prefix: str,
+    buffer_limit: int,
+) -> Listener:
+    """An outbound listener with one chain. ``buffer_limit`` in bytes bounds a message's size."""
+    return Listener(
+        name=name,
+        address=Address(socket_address=SocketAddress(address=address, port_value=port)),
+        stat_prefix=stat_prefix,
+        traffic_direction=TrafficDirection.OUTBOUND,
+        per_connection_buffer_limit_bytes=buffer_limit,
+        filter_chains=[FilterChain(name=name, filters=filters)],
+    )
+
+
+def eds_cluster(
+    name: str, policy: model.TrafficPolicy, options: ClusterOptions, *, weighted: bool
+) -> Cluster:
+    """A cluster whose endpoints come over ADS. ``weighted``: localities carry weights (a split)."""
+    checks = health_checks(options)
+    balancer = policy.load_balancer or options.load_balancer or model.LoadBalancer.ROUND_ROBIN
+    return Cluster(
+        name=name,
+        type=ClusterDiscoveryType.EDS,
+        eds_cluster_config=ClusterEdsClusterConfig(eds_config=ads()),
+        connect_timeout=seconds(policy.connect_timeout or CONNECT_TIMEOUT),
+        per_connection_buffer_limit_bytes=options.buffer_limit,
+        lb_policy=_LOAD_BALANCERS[balancer],
+        health_checks=checks,
+        # A checked endpoint that EDS removes would otherwise keep its traffic while it answers.
+        ignore_health_on_host_removal=bool(checks),
+        circuit_breakers=_circuit_breakers(policy),
+        outlier_detection=_outlier_detection(policy.outlier_detection),
+        common_lb_config=ClusterCommonLbConfig(
+            # Zero: never spread a dead destination's requests over hosts known to be dead.
+            healthy_panic_threshold=Percent(value=0.0),
+            # Health changes are otherwise batched for a second of failed calls.
+            update_merge_window=timedelta(0),
+            locality_weighted_lb_config=(
+                ClusterCommonLbConfigLocalityWeightedLbConfig() if weighted else None
+            ),
+        ),
+        typed_extension_protocol_options={
+            key: pack(message) for key, message in sorted(options.protocol_options.items())
+        },
+    )
+
+
+def health_checks(options: ClusterOptions) -> list[HealthCheck]:
+    """The active check, or none."""
+    if (check := options.health_check) is None:
+        return []
+    return [
+        HealthCheck(
+            timeout=seconds(check.timeout),
+            interval=seconds(check.interval),
+            # Envoy's default of 60 s would also delay the second check of a busy new cluster.
+            no_traffic_interval=seconds(check.interval),
+            healthy_threshold=1,
+            unhealthy_threshold=1,
+            tcp_health_check=HealthCheckTcpHealthCheck(),
+        )
+    ]
+
+
+def _circuit_breakers(policy: model.TrafficPolicy) -> CircuitBreakers:
+    limit = CircuitBreakersThresholds(
+        max_connections=policy.max_connections or UNLIMITED,
+        max_pending_requests=UNLIMITED,
+        max_requests=UNLIMITED,
+        max_retries=UNLIMITED,
+    )
+    return CircuitBreakers(thresholds=[limit])
+
+
+def _outlier_detection(wanted: model.OutlierDetection | None) -> OutlierDetection | None:
+    if wanted is None:
+        return None
+    return OutlierDetection(
+        consecutive_5xx=wanted.consecutive_errors,
+        interval=None if wanted.interval is None else seconds(wanted.interval),
+        base_ejection_time=(
+            None if wanted.base_ejection_time is None else seconds(wanted.base_ejection_time)
+        ),
+        max_ejection_percent=wanted.max_ejection_percent,
+    )

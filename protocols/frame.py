@@ -1,0 +1,325 @@
+"""Everything around a plugin: its engine, its scope, and the resources that carry its answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from meltemi.protocols import envoy, naming
+from meltemi.protocols.api import (
+    Capability,
+    ClusterOptions,
+    Compiled,
+    Credentials,
+    Engine,
+    HealthCheck,
+    Names,
+    Scope,
+)
+from meltemi.protocols.encode import encode
+from meltemi.protocols.model import Mesh, PlainCredentials, Port, Ref, SecretRef, TrafficPolicy
+from meltemi.protocols.piece import Members, Piece, PieceKey, Reads, reassign
+from meltemi.protocols.problem import Problem
+from meltemi.protocols.routing import Part, Resolution, Resolver, Split, effective
+from meltemi.protocols.tcp import TCP_PROXY
+from meltemi.xds.resource import CLUSTER, ENDPOINT, LISTENER, Key, Resource, content_version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from meltemi.protocols.registry import Registered, Registry
+    from meltemi.protocols.sight import Sight
+
+
+def choose_engine(registered: Registered | None, capability: Capability) -> Engine | None:
+    """The best engine of the protocol that such a proxy has."""
+    for engine in registered.plugin.engines if registered else ():
+        if engine.requires <= capability.extensions and engine.since <= capability.version:
+            return engine
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Compiles one piece: everything around the plugin."""
+
+    registry: Registry
+    mesh: Mesh
+    namespace: str
+    sight: Sight
+    port: Port
+    key: PieceKey
+
+    def compile(self) -> Piece:
+        """The piece. Raises what the plugin raises."""
+        service, target = self.sight.service, self.key.target
+        registered, engine, problems = self._engine()
+        resolver = Resolver(
+            self.mesh, self.namespace, service, self.port, registered.plugin, engine
+        )
+        resolution = resolver.resolve(self.sight.rule)
+        secrets, (auth, upstream_auth), secret_problems = self._credentials()
+        scope = Scope(
+            service=service,
+            port=self.port,
+            routes=resolution.routes,
+            target=target,
+            names=Names(
+                cluster=str(naming.ClusterName(service.host, self.port.number)),
+                route_config=naming.route_config(service.host, self.port.number),
+                stat_prefix=naming.stat_prefix(service.host, self.port.number),
+            ),
+            rule=self.sight.rule.ref if self.sight.rule else None,
+            redis=self.sight.redis,
+            auth=auth,
+            upstream_auth=upstream_auth,
+        )
+        compiled = registered.plugin.compile(scope, engine)
+        clusters, members = self._clusters(resolution, compiled)
+        resources = {
+            resource.key: resource for resource in (*clusters, *self._route_table(engine, compiled))
+        }
+        listeners = [*self._listeners(compiled, resources)]
+        resources |= {resource.key: resource for resource in listeners}
+        tls_problems = [*self._tls_problems()]
+        piece = Piece(
+            key=self.key,
+            engine=engine,
+            rule=self.sight.rule,
+            reads=Reads(
+                hosts=resolution.hosts | {service.host},
+                endpoints=frozenset(part.service[1] for m in members for part in m.parts),
+                secrets=frozenset(secrets),
+            ),
+            resources=resources,
+            listeners=tuple(resource.key for resource in listeners),
+            members=members,
+            runtime=compiled.runtime,
+            resolution=resolution,
+            unserved={
+                **resolution.unserved,
+                **{p.about: p.cause for p in compiled.problems if p.unserved},
+            },
+            problems=(
+                *problems,
+                *resolution.problems,
+                *secret_problems,
+                *tls_problems,
+                *compiled.problems,
+            ),
+        )
+        return reassign(piece, self.mesh)
+
+    def _engine(self) -> tuple[Registered, Engine, tuple[Problem, ...]]:
+        """The engine that serves the port; TCP where nothing better can."""
+        protocol, capability = self.port.protocol, self.key.target.capability
+        registered = self.registry.get(protocol)
+        engine = choose_engine(registered, capability)
+        if registered is not None and engine is not None:
+            return registered, engine, ()
+        tcp = self.registry.get("tcp")
+        if tcp is None:
+            raise LookupError("no plugin serves tcp: the distribution meltemi is not installed")
+        if registered is None:
+            known = ", ".join(entry.plugin.name for entry in self.registry)
+            problem = Problem(
+                "MEL0202",
+                self.port.ref,
+                f"no plugin serves {protocol!r}",
+                f"install its plugin, or use one of: {known}",
+            )
+        else:
+            names = ", ".join(engine.name for engine in registered.plugin.engines)
+            major, minor = capability.version
+            problem = Problem(
+                "MEL0501",
+                self.port.ref,
+                f"an Envoy {major}.{minor} of this build has none of {protocol}'s engines "
+                f"({names}): connections are passed through, rules cannot match",
+                "use an Envoy build that has one of them",
+            )
+        return tcp, TCP_PROXY, (problem,)
+
+    def _credentials(
+        self,
+    ) -> tuple[list[tuple[str, str]], tuple[Credentials | None, Credentials | None], list[Problem]]:
+        """What clients present and what Envoy presents, and the Secrets that were read."""
+        read: list[tuple[str, str]] = []
+        problems: list[Problem] = []
+        found: list[Credentials | None] = []
+        redis, upstream = self.sight.redis, self.sight.upstream
+        for wanted in (redis.auth if redis else None, upstream.auth if upstream else None):
+            if isinstance(wanted, SecretRef):
+                read.append((wanted.namespace, wanted.name))
+                credentials = _from_secret(self.mesh, wanted)
+                if credentials.missing:
+                    problems.append(_missing_secret(wanted))
+                found.append(credentials)
+            elif isinstance(wanted, PlainCredentials):
+                found.append(Credentials(wanted.password, wanted.username))
+            else:
+                found.append(None)
+        return read, (found[0], found[1]), problems
+
+    def _clusters(
+        self, resolution: Resolution, compiled: Compiled
+    ) -> tuple[list[Resource], tuple[Members, ...]]:
+        """The port's own cluster and one per subset, whether or not a route names it: a changed
+        route then never waits for a new cluster. And one per split.
+        """
+        resources: list[Resource] = []
+        members: list[Members] = []
+        service, policy = self.sight.service, self.sight.policy
+        for subset in ("", *(entry.name for entry in policy.subsets)) if policy else ("",):
+            found = policy.subset(subset) if policy and subset else None
+            name = str(naming.ClusterName(service.host, self.port.number, subset))
+            settings = self._policy(subset)
+            part = Part(
+                label=name,
+                service=(service.namespace, service.host),
+                port=self.port.number,
+                labels=found.labels if found else {},
+                blocked=settings.tls != "DISABLE",
+            )
+            origins = [self.port.ref]
+            if policy is not None:
+                origins.append(found.ref if found else policy.ref)
+            if self.sight.upstream is not None:
+                origins.append(self.sight.upstream.ref)
+            about = found.ref if found else None
+            members.append(Members(name, (part,), tuple(origins), about))
+            resources.append(self._cluster(members[-1], settings, compiled.cluster))
+        for split in resolution.splits:
+            members.append(Members(split.name, split.parts, (split.ref,)))
+            resources.append(self._split_cluster(split, members[-1], compiled.cluster))
+        return resources, tuple(members)
+
+    def _policy(self, subset: str) -> TrafficPolicy:
+        """A RedisDestination's settings come before a DestinationRule's."""
+        policy = effective(self.sight.policy, self.port.number, subset)
+        if (upstream := self.sight.upstream) is None:
+            return policy
+        own = upstream.policy
+        return replace(
+            policy,
+            max_connections=own.max_connections or policy.max_connections,
+            connect_timeout=own.connect_timeout or policy.connect_timeout,
+        )
+
+    def _split_cluster(self, split: Split, members: Members, options: ClusterOptions) -> Resource:
+        # Without a check a dead destination would keep its share of the requests.
+        check = options.health_check or HealthCheck()
+        return self._cluster(
+            members, split.policy, replace(options, health_check=check), weighted=True
+        )
+
+    def _cluster(
+        self,
+        members: Members,
+        policy: TrafficPolicy,
+        options: ClusterOptions,
+        *,
+        weighted: bool = False,
+    ) -> Resource:
+        message = envoy.eds_cluster(members.cluster, policy, options, weighted=weighted)
+        check = options.health_check
+        return self._resource(
+            CLUSTER,
+            members.cluster,
+            encode(message),
+            references=frozenset({Key(ENDPOINT, members.cluster)}),
+            origins=members.origins,
+            warming=check.timeout if check else 0.0,
+        )
+
+    def _route_table(self, engine: Engine, compiled: Compiled) -> Iterator[Resource]:
+        if (table := compiled.route_table) is None:
+            return
+        yield self._resource(
+            engine.route_type,
+            naming.route_config(self.sight.service.host, self.port.number),
+            encode(table.message),
+            references=frozenset(Key(CLUSTER, name) for name in table.clusters),
+            origins=(self.port.ref, *table.origins),
+        )
+
+    def _listeners(
+        self, compiled: Compiled, resources: Mapping[Key, Resource]
+    ) -> Iterator[Resource]:
+        host, number = self.sight.service.host, self.port.number
+        names = frozenset(
+            Key(CLUSTER, name) for emitted in compiled.filters for name in emitted.clusters
+        )
+        tables = frozenset(key for key in resources if key.type_url not in {CLUSTER, ENDPOINT})
+        origins = tuple(ref for emitted in compiled.filters for ref in emitted.origins)
+        for address, port in self.key.listen:
+            name = naming.listener(host, number, address if len(self.key.listen) > 1 else "")
+            message = envoy.listener(
+                name,
+                address,
+                port,
+                [emitted.message for emitted in compiled.filters],
+                stat_prefix=naming.stat_prefix(host, number),
+                buffer_limit=compiled.cluster.buffer_limit,
+            )
+            yield self._resource(
+                LISTENER,
+                name,
+                encode(message),
+                references=names | tables,
+                origins=(self.port.ref, *origins),
+            )
+
+    def _resource(
+        self,
+        type_url: str,
+        name: str,
+        body: bytes,
+        *,
+        references: frozenset[Key],
+        origins: tuple[Ref, ...],
+        warming: float = 0.0,
+    ) -> Resource:
+        return Resource(
+            type_url=type_url,
+            name=name,
+            version=content_version(body),
+            body=body,
+            references=references,
+            warming=warming,
+            origins=tuple(dict.fromkeys(origins)),
+            unit=(self.key.host, self.key.port),
+        )
+
+    def _tls_problems(self) -> Iterator[Problem]:
+        policy = self.sight.policy
+        if policy is None:
+            return
+        for subset in ("", *(entry.name for entry in policy.subsets)):
+            mode = self._policy(subset).tls
+            if mode != "DISABLE":
+                found = policy.subset(subset) if subset else None
+                yield Problem(
+                    "MEL0402",
+                    (found.ref if found else policy.ref),
+                    f"tls mode {mode} cannot be honoured, and plaintext would betray it",
+                    "set the mode to DISABLE if plaintext is meant",
+                )
+
+
+def _from_secret(mesh: Mesh, wanted: SecretRef) -> Credentials:
+    secret = mesh.secrets.get((wanted.namespace, wanted.name))
+    password = secret.data.get(wanted.password_key, "") if secret else ""
+    if secret is None or not password:
+        return Credentials(missing=True)
+    return Credentials(password, secret.data.get(wanted.username_key, ""))
+
+
+def _missing_secret(wanted: SecretRef) -> Problem:
+    return Problem(
+        "MEL0403",
+        wanted.ref,
+        f"Secret {wanted.namespace}/{wanted.name} with a key {wanted.password_key!r} does not "
+        "exist: every client is refused",
+        "create the Secret, or correct the reference",
+    )

@@ -1,0 +1,154 @@
+"""The unit of work: one port of a service, as one kind of proxy gets it.
+
+A piece reads what its route table names and produces a handful of encoded resources. When only
+endpoints change, only its assignments are encoded again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from meltemi.protocols.assignments import Host, LocalityEndpoints, encode_assignment
+from meltemi.protocols.model import Endpoint, Locality, Mesh, Ref
+from meltemi.protocols.problem import Problem
+from meltemi.xds.resource import CLUSTER, ENDPOINT, Key, Resource, content_version
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from meltemi.protocols import model
+    from meltemi.protocols.api import Engine, Target
+    from meltemi.protocols.routing import Part, Resolution
+
+EXACT_SPLIT = 1_000_000
+"""Overprovisioning in percent: a split keeps its weights until a destination is wholly dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class PieceKey:
+    """What tells two pieces apart. ``listen`` are the addresses and ports of its listeners,
+    ``chosen`` the objects that decide for the host and for the destinations of its rule.
+    """
+
+    host: str
+    port: int
+    target: Target
+    listen: tuple[tuple[str, int], ...]
+    chosen: tuple[Ref | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """What a piece must be compiled again for."""
+
+    hosts: frozenset[str] = frozenset()
+    endpoints: frozenset[str] = frozenset()
+    secrets: frozenset[tuple[str, str]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """Which endpoints a cluster has. ``about`` is the subset, if the cluster is one."""
+
+    cluster: str
+    parts: tuple[Part, ...]
+    origins: tuple[Ref, ...]
+    about: Ref | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What one compilation produced.
+
+    ``resources`` by key; ``listeners`` names the listener at each of ``PieceKey.listen``.
+    ``unserved`` says why routes of the rule are not in force.
+    """
+
+    key: PieceKey
+    engine: Engine
+    rule: model.Rule | None
+    reads: Reads
+    resources: Mapping[Key, Resource]
+    resolution: Resolution
+    listeners: tuple[Key, ...] = ()
+    members: tuple[Members, ...] = ()
+    runtime: Mapping[str, float] = field(default_factory=dict[str, float])
+    unserved: Mapping[Ref, str] = field(default_factory=dict[Ref, str])
+    problems: tuple[Problem, ...] = ()
+    endpoint_problems: tuple[Problem, ...] = ()
+
+    def own_clusters(self) -> dict[Key, Resource]:
+        """The clusters and assignments that other services' routes may name."""
+        prefix = "outbound|"
+        return {
+            key: resource
+            for key, resource in self.resources.items()
+            if key.type_url in {CLUSTER, ENDPOINT} and key.name.startswith(prefix)
+        }
+
+
+def endpoints_of(mesh: Mesh, part: Part) -> list[tuple[Endpoint, int]]:
+    """The ready endpoints of a destination, with the port that each listens on."""
+    if part.blocked:
+        return []
+    return [
+        (endpoint, endpoint.ports[part.port])
+        for endpoint in mesh.endpoints.get(part.service, ())
+        if endpoint.ready
+        and part.port in endpoint.ports
+        and part.labels.items() <= endpoint.labels.items()
+    ]
+
+
+def reassign(piece: Piece, mesh: Mesh) -> Piece:
+    """The piece with its assignments encoded from the mesh's present endpoints."""
+    resources = dict(piece.resources)
+    problems: list[Problem] = []
+    for members in piece.members:
+        body = _assignment(members, mesh)
+        key = Key(ENDPOINT, members.cluster)
+        resources[key] = Resource(
+            type_url=ENDPOINT,
+            name=members.cluster,
+            version=content_version(body),
+            body=body,
+            origins=members.origins,
+            unit=(piece.key.host, piece.key.port),
+        )
+        if members.about is not None and not endpoints_of(mesh, members.parts[0]):
+            problems.append(_empty_subset(members.about, members.parts[0]))
+    return replace(piece, resources=resources, endpoint_problems=tuple(problems))
+
+
+def _assignment(members: Members, mesh: Mesh) -> bytes:
+    if members.parts[0].weight is None:
+        return encode_assignment(members.cluster, _by_locality(mesh, members.parts[0]))
+    groups = [
+        LocalityEndpoints(
+            Locality(sub_zone=part.label), part.weight, _hosts(endpoints_of(mesh, part))
+        )
+        for part in members.parts
+    ]
+    return encode_assignment(members.cluster, groups, overprovisioning_factor=EXACT_SPLIT)
+
+
+def _by_locality(mesh: Mesh, part: Part) -> list[LocalityEndpoints]:
+    localities: dict[Locality, list[tuple[Endpoint, int]]] = {}
+    for endpoint, port in endpoints_of(mesh, part):
+        localities.setdefault(endpoint.locality, []).append((endpoint, port))
+    return [LocalityEndpoints(key, None, _hosts(found)) for key, found in localities.items()]
+
+
+def _hosts(found: list[tuple[Endpoint, int]]) -> list[Host]:
+    return [Host(endpoint.address, port, endpoint.weight) for endpoint, port in found]
+
+
+def _empty_subset(about: Ref, part: Part) -> Problem:
+    labels = ", ".join(f"{name}={value}" for name, value in sorted(part.labels.items()))
+    return Problem(
+        "MEL0401",
+        about,
+        f"no ready endpoint of {part.service[1]} has the labels {labels or '(none)'}",
+        "correct the labels of the subset or of the endpoints",
+    )
