@@ -1,0 +1,4 @@
+class THeaderClientType:
+    HEADERS: int
+    FRAMED_BINARY: int
+    UNFRAMED_BINARY: int
