@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from meltemi.protocols.assignments import Host, LocalityEndpoints, encode_assignment
 from meltemi.protocols.model import Endpoint, Locality, Mesh, Ref
 from meltemi.protocols.problem import Problem
+from meltemi.protocols.routing import Resolution
 from meltemi.xds.resource import CLUSTER, ENDPOINT, Key, Resource, content_version
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from meltemi.protocols import model
     from meltemi.protocols.api import Engine, Target
-    from meltemi.protocols.routing import Part, Resolution
+    from meltemi.protocols.routing import Part
 
 EXACT_SPLIT = 1_000_000
 """Overprovisioning in percent: a split keeps its weights until a destination is wholly dead."""
@@ -66,7 +67,7 @@ class Piece:
     """
 
     key: PieceKey
-    engine: Engine
+    engine: Engine | None
     rule: model.Rule | None
     reads: Reads
     resources: Mapping[Key, Resource]
@@ -77,6 +78,11 @@ class Piece:
     unserved: Mapping[Ref, str] = field(default_factory=dict[Ref, str])
     problems: tuple[Problem, ...] = ()
     endpoint_problems: tuple[Problem, ...] = ()
+
+    @classmethod
+    def empty(cls, key: PieceKey, reads: Reads, problems: tuple[Problem, ...]) -> Piece:
+        """A piece that could not be compiled and has no earlier state."""
+        return cls(key, None, None, reads, {}, Resolution(()), problems=problems)
 
     def own_clusters(self) -> dict[Key, Resource]:
         """The clusters and assignments that other services' routes may name."""

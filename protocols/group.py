@@ -1,0 +1,239 @@
+"""A group of proxies that see and can do the same, and the snapshot that they share."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from envoy_data_plane.envoy.service.runtime.v3 import Runtime
+from envoy_data_plane.google.protobuf import Struct
+
+from meltemi.protocols import naming
+from meltemi.protocols.encode import encode
+from meltemi.protocols.model import Ref
+from meltemi.protocols.problem import Problem
+from meltemi.xds.resource import RUNTIME, Key, Resource, content_version
+from meltemi.xds.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from meltemi.protocols.api import Target
+    from meltemi.protocols.model import Port, Service
+    from meltemi.protocols.piece import Piece, PieceKey
+
+VIP = "vip"
+"""The bind of a proxy that listens on the services' own addresses."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupKey:
+    """What makes two proxies interchangeable.
+
+    ``bind`` is an IP address or ``vip``. ``services`` narrows what is visible to the namespace:
+    patterns ``namespace/host`` or ``*``. ``ports`` maps ``host:port`` to the port that the
+    listener has instead.
+    """
+
+    target: Target
+    namespace: str = "default"
+    bind: str = "127.0.0.1"
+    services: frozenset[str] = frozenset({"*"})
+    ports: tuple[tuple[str, int], ...] = ()
+
+    def selects(self, service: Service) -> bool:
+        """Whether listeners are wanted for the service."""
+        if "*" in self.services:
+            return True
+        return any(self._matches(pattern, service) for pattern in self.services)
+
+    def _matches(self, pattern: str, service: Service) -> bool:
+        namespace, _, host = pattern.rpartition("/")
+        if namespace == ".":
+            namespace = self.namespace
+        return namespace in {"", "*", service.namespace} and host in {"*", service.host}
+
+    def listen(self, service: Service, port: Port) -> tuple[tuple[str, int], ...]:
+        """Where the listeners of a service's port are; none where there is no address."""
+        number = dict(self.ports).get(f"{service.host}:{port.number}", port.number)
+        addresses = service.addresses if self.bind == VIP else (self.bind,)
+        return tuple((address, number) for address in addresses)
+
+
+@dataclass(slots=True)
+class Group:
+    """The pieces of one group and what they add up to.
+
+    A piece is here in full, or only with its clusters, when only a route of another service leads
+    there. Of two pieces that want one address, the one whose (host, port) sorts first has it.
+    """
+
+    key: GroupKey
+    snapshot: Snapshot = field(default_factory=Snapshot)
+    hosts: dict[str, tuple[PieceKey, ...]] = field(
+        default_factory=dict["str", "tuple[PieceKey, ...]"]
+    )
+    full: set[PieceKey] = field(default_factory=set["PieceKey"])
+    imports: Counter[str] = field(default_factory=Counter[str])
+    changed: set[Key] = field(default_factory=set[Key])
+    _pieces: dict[PieceKey, Piece] = field(default_factory=dict["PieceKey", "Piece"])
+    _given: dict[PieceKey, Mapping[Key, Resource]] = field(
+        default_factory=dict["PieceKey", "Mapping[Key, Resource]"]
+    )
+    _claims: dict[tuple[str, int], set[PieceKey]] = field(
+        default_factory=dict[tuple[str, int], "set[PieceKey]"]
+    )
+    _pending: dict[Key, Resource | None] = field(default_factory=dict["Key", "Resource | None"])
+    _runtime_stale: bool = True
+
+    def put(self, piece: Piece, *, full: bool) -> None:
+        """Add a piece, or its new state."""
+        key = piece.key
+        previous = self._pieces.get(key)
+        self._pieces[key] = piece
+        if (previous.runtime if previous and key in self.full else {}) != piece.runtime:
+            self._runtime_stale = True
+        if full != (key in self.full):
+            (self.full.add if full else self.full.discard)(key)
+            for address in key.listen:
+                claims = self._claims.setdefault(address, set())
+                (claims.add if full else claims.discard)(key)
+                self._give(claims - {key})
+        self._give([key])
+
+    def drop(self, key: PieceKey) -> None:
+        """Remove a piece."""
+        piece = self._pieces.pop(key)
+        self.full.discard(key)
+        self._runtime_stale |= bool(piece.runtime)
+        self._pending |= dict.fromkeys(self._given.pop(key, {}))
+        for address in key.listen:
+            claims = self._claims.get(address, set())
+            claims.discard(key)
+            self._give(claims)
+
+    def piece(self, key: PieceKey) -> Piece | None:
+        """The present state of a piece."""
+        return self._pieces.get(key)
+
+    def pieces(self) -> Iterable[Piece]:
+        """All pieces, those that are here only with their clusters included."""
+        return self._pieces.values()
+
+    def commit(self) -> bool:
+        """Fold what was put and dropped into the snapshot; whether anything changed."""
+        if self._runtime_stale and self.key.target.rtds:
+            resource = self._runtime()
+            self._pending[resource.key] = resource
+        self._runtime_stale = False
+        changes = {
+            key: resource
+            for key, resource in self._pending.items()
+            if not _same(self.snapshot.get(key), resource)
+        }
+        self._pending.clear()
+        different = {
+            key
+            for key, resource in changes.items()
+            if resource is None or _version(self.snapshot.get(key)) != resource.version
+        }
+        self.snapshot = self.snapshot.replace(changes) if changes else self.snapshot
+        self.changed |= different
+        return bool(different)
+
+    def take_changed(self) -> frozenset[Key]:
+        """What changed since the last call."""
+        changed = frozenset(self.changed)
+        self.changed.clear()
+        return changed
+
+    def imported(self) -> frozenset[str]:
+        """Hosts that routes lead to, where that decides what the group needs of them."""
+        if "*" in self.key.services:
+            return frozenset()
+        return frozenset(host for host, count in self.imports.items() if count > 0)
+
+    def problems(self) -> Iterable[Problem]:
+        """What is wrong on these proxies only."""
+        yield from self._clashes()
+        for key in self.full:
+            if not key.listen:
+                yield Problem(
+                    "MEL0205",
+                    self._about(key),
+                    f"the proxies bind to virtual IPs, and {key.host} has no address",
+                    "give the service an address, or the proxy an address to bind to",
+                )
+
+    def _clashes(self) -> Iterable[Problem]:
+        """Listeners that are left out because another one has their address."""
+        for (address, port), claims in self._claims.items():
+            if len(claims) < 2:
+                continue
+            first, *rest = sorted(claims, key=_precedence)
+            for loser in rest:
+                yield Problem(
+                    "MEL0204" if self.key.bind == VIP else "MEL0208",
+                    self._about(loser),
+                    f"{first.host} port {first.port} has {address}:{port} already, so "
+                    f"{loser.host} port {loser.port} has no listener on these proxies",
+                    "map one of them with `ports` in the node metadata, or bind to virtual IPs",
+                )
+
+    def _about(self, key: PieceKey) -> Ref:
+        return key.chosen[0] or Ref("Service", "", key.host)
+
+    def _give(self, keys: Iterable[PieceKey]) -> None:
+        """Set down what these pieces contribute now."""
+        for key in keys:
+            wanted = self._contribution(self._pieces[key])
+            given = self._given.get(key, {})
+            self._pending |= dict.fromkeys(given.keys() - wanted.keys())
+            self._pending |= wanted
+            self._given[key] = wanted
+
+    def _contribution(self, piece: Piece) -> Mapping[Key, Resource]:
+        if piece.key not in self.full:
+            return piece.own_clusters()
+        lost = {
+            listener
+            for address, listener in zip(piece.key.listen, piece.listeners, strict=True)
+            if min(self._claims[address], key=_precedence) != piece.key
+        }
+        if not lost:
+            return piece.resources
+        return {key: found for key, found in piece.resources.items() if key not in lost}
+
+    def _runtime(self) -> Resource:
+        """The one layer of ours: a layer is replaced as a whole, so it holds all keys."""
+        values: dict[str, float] = {}
+        origins: list[Ref] = []
+        for piece in self._pieces.values():
+            if piece.key in self.full and piece.runtime:
+                values |= piece.runtime
+                origins += [route.route.ref for route in piece.resolution.routes if route.mirrors]
+        layer = Struct.from_dict(dict(sorted(values.items())))
+        body = encode(Runtime(name=naming.RUNTIME_LAYER, layer=layer))
+        return Resource(
+            RUNTIME, naming.RUNTIME_LAYER, content_version(body), body, origins=tuple(origins)
+        )
+
+
+def _precedence(key: PieceKey) -> tuple[str, int]:
+    return key.host, key.port
+
+
+def _version(resource: Resource | None) -> str:
+    return resource.version if resource else ""
+
+
+def _same(old: Resource | None, new: Resource | None) -> bool:
+    """Equal bytes from the same objects: nothing to send, nothing to remember."""
+    if old is None or new is None:
+        return old is new
+    return (
+        old.version == new.version
+        and old.references == new.references
+        and old.origins == new.origins
+    )
