@@ -85,15 +85,16 @@ class Group:
         default_factory=dict[tuple[str, int], "set[PieceKey]"]
     )
     _pending: dict[Key, Resource | None] = field(default_factory=dict["Key", "Resource | None"])
+    _runtimes: dict[PieceKey, Mapping[str, float]] = field(
+        default_factory=dict["PieceKey", "Mapping[str, float]"]
+    )
     _runtime_stale: bool = True
 
     def put(self, piece: Piece, *, full: bool) -> None:
         """Add a piece, or its new state."""
         key = piece.key
-        previous = self._pieces.get(key)
         self._pieces[key] = piece
-        if (previous.runtime if previous and key in self.full else {}) != piece.runtime:
-            self._runtime_stale = True
+        self._set_runtime(key, piece.runtime if full else {})
         if full != (key in self.full):
             (self.full.add if full else self.full.discard)(key)
             for address in key.listen:
@@ -104,9 +105,9 @@ class Group:
 
     def drop(self, key: PieceKey) -> None:
         """Remove a piece."""
-        piece = self._pieces.pop(key)
+        del self._pieces[key]
         self.full.discard(key)
-        self._runtime_stale |= bool(piece.runtime)
+        self._set_runtime(key, {})
         self._pending |= dict.fromkeys(self._given.pop(key, {}))
         for address in key.listen:
             claims = self._claims.get(address, set())
@@ -205,14 +206,24 @@ class Group:
             return piece.resources
         return {key: found for key, found in piece.resources.items() if key not in lost}
 
+    def _set_runtime(self, key: PieceKey, values: Mapping[str, float]) -> None:
+        if values == self._runtimes.get(key, {}):
+            return
+        self._runtime_stale = True
+        if values:
+            self._runtimes[key] = values
+        else:
+            del self._runtimes[key]
+
     def _runtime(self) -> Resource:
         """The one layer of ours: a layer is replaced as a whole, so it holds all keys."""
-        values: dict[str, float] = {}
-        origins: list[Ref] = []
-        for piece in self._pieces.values():
-            if piece.key in self.full and piece.runtime:
-                values |= piece.runtime
-                origins += [route.route.ref for route in piece.resolution.routes if route.mirrors]
+        values = {name: value for found in self._runtimes.values() for name, value in found.items()}
+        origins = [
+            route.route.ref
+            for key in self._runtimes
+            for route in self._pieces[key].resolution.routes
+            if route.mirrors
+        ]
         layer = Struct.from_dict(dict(sorted(values.items())))
         body = encode(Runtime(name=naming.RUNTIME_LAYER, layer=layer))
         return Resource(
