@@ -6,7 +6,7 @@ resource (whom it names, how long it may take to warm) travels beside the bytes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
@@ -40,7 +40,8 @@ class Resource:
     resources that this one names. ``warming`` is an upper bound in seconds for the time that a
     proxy may take to warm it (a cluster's health-check timeout). ``origins`` are the owners'
     objects that it came from and ``unit`` is what changes together; both are carried, never
-    looked into.
+    looked into. ``memo`` is the encoder's: what stands before the body on the wire, made once and
+    shared by all streams.
     """
 
     type_url: TypeUrl
@@ -51,6 +52,7 @@ class Resource:
     warming: float = 0.0
     origins: tuple[Hashable, ...] = ()
     unit: Hashable = None
+    memo: list[bytes] = field(default_factory=list[bytes], init=False, repr=False, compare=False)
 
     @property
     def key(self) -> Key:

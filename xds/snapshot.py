@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from meltemi.xds.resource import Key, Resource, TypeUrl
 
 _MASK = (1 << 64) - 1
+NOTHING: Mapping[str, Resource | None] = MappingProxyType({})
+"""An overlay that changes nothing."""
 
 
 def _digest(resource: Resource) -> int:
@@ -62,9 +65,16 @@ class Snapshot:
         """One resource."""
         return self.of_type(key.type_url).get(key.name)
 
-    def version(self, type_url: TypeUrl) -> str:
-        """The version of a type's whole content."""
-        return f"{self._digests.get(type_url, 0):016x}"
+    def version(self, type_url: TypeUrl, overlay: Mapping[str, Resource | None] = NOTHING) -> str:
+        """The version of a type's whole content, as it would be with ``overlay`` laid over it."""
+        total = self._digests.get(type_url, 0)
+        table = self.of_type(type_url)
+        for name, resource in overlay.items():
+            if (hidden := table.get(name)) is not None:
+                total -= _digest(hidden)
+            if resource is not None:
+                total += _digest(resource)
+        return f"{total & _MASK:016x}"
 
     def types(self) -> Iterable[TypeUrl]:
         """The types that have, or had, resources."""

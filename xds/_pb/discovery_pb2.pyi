@@ -73,8 +73,8 @@ class Status(_message.Message):
     CODE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     code: int
-    message: str
-    def __init__(self, code: _Optional[int] = ..., message: _Optional[str] = ...) -> None: ...
+    message: bytes
+    def __init__(self, code: _Optional[int] = ..., message: _Optional[bytes] = ...) -> None: ...
 
 class ControlPlane(_message.Message):
     __slots__ = ("identifier",)

@@ -1,0 +1,281 @@
+"""What differs between the two ways to speak xDS: state-of-the-world and delta.
+
+A dialect reads requests, folds them into what a stream wants of a type, and composes what the
+stream is owed. It keeps no state of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+
+from meltemi.xds import wire
+from meltemi.xds.resource import Key, Missing, Removal, Resource, content_version
+from meltemi.xds.subscription import WILDCARD, Subscription
+from meltemi.xds.wire import DeltaRequest, Header, Names, Node, SotwRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+    from meltemi.xds.release import Release
+    from meltemi.xds.resource import TypeRules, TypeUrl
+
+
+class Sent(NamedTuple):
+    """An unanswered response. ``changed`` is what was new in it: a NACK is about that."""
+
+    number: int
+    version: str
+    changed: tuple[Resource, ...]
+
+
+@dataclass(slots=True, eq=False)
+class TypeState:
+    """One type on one stream: its own little stream, in the words of the specification.
+
+    ``dirty``: names to consider in the next response. ``whole``: consider everything selected.
+    ``owed``: answer even if there is nothing to say. ``names``: a SotW stream's last list.
+    ``unanswered``: responses by nonce, oldest first. ``release_at``: the last response is
+    unanswered, and until then nothing follows. ``refused``: the last answer was a NACK.
+    """
+
+    rules: TypeRules
+    subscription: Subscription = field(default_factory=Subscription)
+    names: Names = field(default_factory=Names)
+    dirty: set[str] = field(default_factory=set[str])
+    whole: bool = False
+    owed: bool = False
+    nonce: str = ""
+    unanswered: dict[str, Sent] = field(default_factory=dict[str, Sent])
+    release_at: float | None = None
+    refused: bool = False
+
+    @property
+    def due(self) -> bool:
+        """Whether there may be something to say."""
+        return self.whole or self.owed or bool(self.dirty)
+
+    def clear(self) -> None:
+        """Everything has been considered."""
+        self.whole = self.owed = False
+        self.dirty.clear()
+
+    def considered(self, table: Mapping[str, Resource]) -> list[str]:
+        """The selected names that the next response is about, in a fixed order."""
+        subscription = self.subscription
+        names = {name for name in self.dirty if subscription.selects(name)}
+        if self.whole:
+            names |= subscription.names
+            if subscription.wildcard:
+                names |= table.keys()
+        return sorted(names)
+
+
+class Composed(NamedTuple):
+    """The content of a response. ``changed`` are those resources that are new in it."""
+
+    resources: Sequence[Resource]
+    changed: Sequence[Resource]
+    removed: Sequence[str] = ()
+
+
+class Request(Protocol):
+    """What both kinds of request have."""
+
+    @property
+    def type_url(self) -> TypeUrl: ...
+    @property
+    def nonce(self) -> str: ...
+    @property
+    def error(self) -> str | None: ...
+    @property
+    def node_id(self) -> str: ...
+    @property
+    def resumes(self) -> bool: ...
+
+
+R = TypeVar("R", bound=Request)
+
+
+class Dialect(Protocol[R]):
+    """SotW or delta."""
+
+    def node(self, raw: bytes) -> Node:
+        """The node of a stream's first request. Raises ProtocolError."""
+        ...
+
+    def decode(self, raw: bytes, known: Iterable[Names]) -> R:
+        """A request. Raises ProtocolError."""
+        ...
+
+    def subscribe(self, state: TypeState, request: R, view: Release, *, first: bool) -> None:
+        """Fold a request into what the stream wants, and mark what it is owed."""
+        ...
+
+    def known(self, state: TypeState, request: R, view: Release) -> Collection[str]:
+        """The names that the proxy of a first request certainly holds."""
+        ...
+
+    def compose(self, state: TypeState, view: Release) -> Composed | None:
+        """What the stream is owed of a type, None if nothing."""
+        ...
+
+    def encode(self, header: Header, composed: Composed) -> bytes:
+        """A response."""
+        ...
+
+
+class Sotw:
+    """State of the world: every request lists all names; absence is removal, for some types."""
+
+    def node(self, raw: bytes) -> Node:
+        return wire.sotw_node(raw)
+
+    def decode(self, raw: bytes, known: Iterable[Names]) -> SotwRequest:
+        return wire.decode_sotw(raw, known)
+
+    def subscribe(
+        self, state: TypeState, request: SotwRequest, view: Release, *, first: bool
+    ) -> None:
+        if request.names is state.names and not first:
+            return
+        state.names = request.names
+        before = state.subscription
+        after = before.replaced(request.names.values, legacy=state.rules.wildcard)
+        state.subscription = after
+        if first or (after.wildcard and not before.wildcard):
+            state.whole = True
+            state.owed = after.wildcard or (state.rules.full_state and bool(after))
+        else:
+            # Also at an unchanged version, also if it was sent before: the proxy may have
+            # dropped it meanwhile.
+            added = after.names - before.names
+            state.dirty |= added
+            state.owed |= state.rules.full_state and bool(added)
+
+    def known(self, state: TypeState, request: SotwRequest, view: Release) -> Collection[str]:
+        type_url = state.rules.type_url
+        if not state.subscription.wildcard or request.version != view.version(type_url):
+            return ()
+        return view.of_type(type_url)
+
+    def compose(self, state: TypeState, view: Release) -> Composed | None:
+        table = view.of_type(state.rules.type_url)
+        names = state.considered(table)
+        changed = [table[name] for name in names if name in table]
+        if not state.rules.full_state:
+            absent = (name for name in names if name not in table)
+            resources = changed + _made_of(state.rules, absent)
+            return Composed(resources, changed) if resources or state.owed else None
+        if not names and not state.owed:
+            return None
+        if state.subscription.wildcard:
+            return Composed(tuple(table.values()), changed)
+        selected = sorted(state.subscription.names & table.keys())
+        return Composed([table[name] for name in selected], changed)
+
+    def encode(self, header: Header, composed: Composed) -> bytes:
+        return wire.encode_sotw(header, composed.resources)
+
+
+class Delta:
+    """Incremental: requests add and drop names, responses carry changes and removals."""
+
+    def node(self, raw: bytes) -> Node:
+        return wire.delta_node(raw)
+
+    def decode(self, raw: bytes, known: Iterable[Names]) -> DeltaRequest:
+        return wire.decode_delta(raw)
+
+    def subscribe(
+        self, state: TypeState, request: DeltaRequest, view: Release, *, first: bool
+    ) -> None:
+        before = state.subscription
+        legacy = first and state.rules.wildcard
+        after = before.amended(request.subscribe, request.unsubscribe, legacy=legacy)
+        state.subscription = after
+        if first and request.initial:
+            state.dirty |= _outdated(state, request.initial, view)
+            return
+        if after.wildcard and (first or WILDCARD in request.subscribe):
+            state.whole = state.owed = True
+        state.dirty.update(request.subscribe)
+        if after.wildcard:
+            # The proxy asks what becomes of a name that it dropped but still gets by the wildcard.
+            state.dirty |= before.names.intersection(request.unsubscribe)
+        state.dirty -= {WILDCARD, ""}
+
+    def known(self, state: TypeState, request: DeltaRequest, view: Release) -> Collection[str]:
+        return request.initial
+
+    def compose(self, state: TypeState, view: Release) -> Composed | None:
+        table = view.of_type(state.rules.type_url)
+        names = state.considered(table)
+        resources = [table[name] for name in names if name in table]
+        absent = [name for name in names if name not in table]
+        answers = [(name, answer) for name, answer in _absences(state.rules, absent, view)]
+        made = [answer for _, answer in answers if isinstance(answer, Resource)]
+        removed = [name for name, answer in answers if answer is Missing.REMOVED]
+        if not resources and not answers and not state.owed:
+            return None
+        return Composed(resources + made, resources, removed)
+
+    def encode(self, header: Header, composed: Composed) -> bytes:
+        return wire.encode_delta(header, composed.resources, composed.removed)
+
+
+def _outdated(state: TypeState, initial: Mapping[str, str], view: Release) -> set[str]:
+    """The selected names of which the proxy holds something else than the view."""
+    rules = state.rules
+    table = view.of_type(rules.type_url)
+    selected = set(state.subscription.names)
+    if state.subscription.wildcard:
+        selected.update(table, initial)
+    stale = {name for name in selected & table.keys() if initial.get(name) != table[name].version}
+    absent = selected - table.keys()
+    return stale | (absent - initial.keys()) | _gone(rules, absent & initial.keys(), initial, view)
+
+
+def _gone(
+    rules: TypeRules, names: Collection[str], initial: Mapping[str, str], view: Release
+) -> set[str]:
+    """Those of the names, which only the proxy knows, that it must hear of now.
+
+    Clusters linger, and what goes with its parent is left alone until then.
+    """
+    answers = _absences(rules, names, view)
+    spared = rules.removal in (Removal.LINGER, Removal.WITH_PARENT)
+    return {
+        name
+        for name, answer in answers
+        if (answer.version != initial[name] if isinstance(answer, Resource) else not spared)
+    }
+
+
+def _absences(
+    rules: TypeRules, names: Iterable[str], view: Release
+) -> Iterable[tuple[str, Resource | Missing]]:
+    """What a delta stream hears of selected names that do not exist; silence is left out."""
+    named: frozenset[Key] | None = None
+    for name in names:
+        answer = rules.missing_delta
+        if answer is Missing.REMOVED and not isinstance(rules.missing_sotw, Missing):
+            named = view.named() if named is None else named
+            answer = rules.missing_sotw if Key(rules.type_url, name) in named else answer
+        if not isinstance(answer, Missing):
+            yield name, _made(rules.type_url, name, answer)
+        elif answer is Missing.REMOVED:
+            yield name, answer
+
+
+def _made_of(rules: TypeRules, names: Iterable[str]) -> list[Resource]:
+    """What a SotW stream hears of selected names that do not exist."""
+    make = rules.missing_sotw
+    return (
+        [] if isinstance(make, Missing) else [_made(rules.type_url, name, make) for name in names]
+    )
+
+
+def _made(type_url: TypeUrl, name: str, make: Callable[[str], bytes]) -> Resource:
+    body = make(name)
+    return Resource(type_url, name, content_version(body), body)

@@ -1,0 +1,273 @@
+"""One xDS stream, without its transport: requests and snapshots in, events and responses out.
+
+The owner feeds it bytes and the time, and writes what it says. The contract: compare with what was
+sent, not with what was accepted, so refused content is never repeated; one unanswered response per
+type; a stale request gets no answer, but the names in it count; newly named resources are due even
+at an unchanged version; after a changed cluster its assignment is due again; nonces only grow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic
+
+from meltemi.xds.dialect import R, Sent, TypeState
+from meltemi.xds.refusal import named_in
+from meltemi.xds.release import Release
+from meltemi.xds.resource import Key, Removal
+from meltemi.xds.wire import Header, ProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    from meltemi.xds.dialect import Composed, Dialect
+    from meltemi.xds.resource import Resource, TypeRules, TypeUrl
+    from meltemi.xds.snapshot import Snapshot
+
+ANSWER_TIMEOUT = 1.0
+"""Seconds after which an unanswered response no longer holds back the next one of its type."""
+
+_UNANSWERED_LIMIT = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """The stream asks for a type."""
+
+    type_url: TypeUrl
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribed:
+    """The stream asks for nothing of a type any more."""
+
+    type_url: TypeUrl
+
+
+@dataclass(frozen=True, slots=True)
+class Acked:
+    """The proxy accepted a response. ``version`` is that of the type's whole content."""
+
+    type_url: TypeUrl
+    version: str
+    nonce: str
+
+
+@dataclass(frozen=True, slots=True)
+class Nacked:
+    """The proxy refused a response, or a part of it.
+
+    ``message`` is the proxy's, at most 4,096 characters. ``suspects`` are the resources that it
+    names (then ``named``), else all that were new in the responses that it may be about.
+    """
+
+    type_url: TypeUrl
+    version: str
+    nonce: str
+    message: str
+    suspects: tuple[Resource, ...]
+    named: bool
+
+
+Event = Subscribed | Unsubscribed | Acked | Nacked
+
+
+class Session(Generic[R]):
+    """One stream. Time is a parameter: seconds of any steady clock.
+
+    ``rules`` in push order. ``only``: the type of a stream that is not aggregated. ``node_id``: of
+    the first request, which the owner reads to find the snapshot. ``drain``: how long this
+    proxy's connections may go on using what has been taken away, in seconds.
+    """
+
+    def __init__(
+        self,
+        dialect: Dialect[R],
+        rules: Sequence[TypeRules],
+        snapshot: Snapshot,
+        *,
+        node_id: str,
+        identifier: str,
+        drain: float,
+        only: TypeUrl = "",
+    ) -> None:
+        self._dialect = dialect
+        self._rules = {rule.type_url: rule for rule in rules if only in ("", rule.type_url)}
+        self._release = Release(snapshot, self._rules, drain)
+        self._node_id = node_id
+        self._identifier = identifier
+        self._only = only
+        self._states: dict[TypeUrl, TypeState] = {}
+        self._number = 0
+
+    def receive(self, raw: bytes, now: float) -> tuple[Event, ...]:
+        """Take in a request. Raises ProtocolError when the stream must end."""
+        request = self._dialect.decode(raw, [state.names for state in self._states.values()])
+        self._check_node(request)
+        rules = self._rules.get(self._type_of(request))
+        if rules is None:
+            return ()  # A type that we do not serve must not end the stream: silence.
+        known = self._states.get(rules.type_url)
+        if known is None:
+            # Whatever nonce it carries is of another stream.
+            state = self._states[rules.type_url] = TypeState(rules)
+            return self._subscribe(state, request, now, first=True)
+        answers = self._answered(known, request, now)
+        return (*answers, *self._subscribe(known, request, now, first=False))
+
+    def update(self, snapshot: Snapshot, changed: Collection[Key], now: float) -> None:
+        """The proxy should hold this now; ``changed`` are all keys that differ from before."""
+        self._touch(self._release.update(snapshot, changed, now))
+
+    def next_response(self, now: float) -> bytes | None:
+        """What to write next, in push order; None when nothing is due.
+
+        To be asked again after every write, after every request or update, and at ``deadline``.
+        """
+        for waiting in self._states.values():
+            if waiting.release_at is not None and waiting.release_at <= now:
+                waiting.release_at = None
+        self._touch(self._release.tick(now, quiet=self._quiet))
+        for type_url in self._rules:
+            state = self._states.get(type_url)
+            if state is None or not state.due or self._blocked(state):
+                continue
+            composed = self._dialect.compose(state, self._release)
+            state.clear()
+            if composed is not None:
+                return self._send(state, composed, now)
+        return None
+
+    def deadline(self) -> float | None:
+        """When to ask for responses again if nothing happens before; None for never."""
+        waits = [self._release.deadline(quiet=self._quiet)]
+        waits += [
+            state.release_at
+            for state in self._states.values()
+            if state.due or (state.rules.gated and self._release.lingering)
+        ]
+        return min((wait for wait in waits if wait is not None), default=None)
+
+    @property
+    def _quiet(self) -> bool:
+        """Whether the proxy has accepted all gated resources that it should have."""
+        return not any(
+            state.rules.gated and (state.due or state.refused or state.release_at is not None)
+            for state in self._states.values()
+        )
+
+    def _blocked(self, state: TypeState) -> bool:
+        return state.release_at is not None or (state.rules.gated and self._release.waiting)
+
+    def _check_node(self, request: R) -> None:
+        if request.node_id not in ("", self._node_id):
+            raise ProtocolError(
+                f"node.id changed from {self._node_id!r} to {request.node_id!r} on one stream"
+            )
+
+    def _type_of(self, request: R) -> TypeUrl:
+        type_url = request.type_url or self._only
+        if not type_url:
+            raise ProtocolError("a request on an aggregated stream must carry type_url")
+        if self._only not in ("", type_url):
+            raise ProtocolError(f"this service serves {self._only}, not {type_url}")
+        return type_url
+
+    def _answered(self, state: TypeState, request: R, now: float) -> tuple[Event, ...]:
+        """The request as an answer to a response, if it is the first one with that nonce."""
+        if request.nonce not in state.unanswered:
+            return ()
+        covered = _take_until(state.unanswered, request.nonce)
+        last = covered[-1]
+        if request.nonce == state.nonce:
+            state.release_at = None
+        state.refused = request.error is not None
+        event: Acked | Nacked
+        refused: frozenset[str] = frozenset()
+        if request.error is None:
+            event = Acked(state.rules.type_url, last.version, request.nonce)
+        else:
+            event = self._nacked(state, request.nonce, request.error, covered)
+            if event.named:
+                refused = frozenset(resource.name for resource in event.suspects)
+        if self._lingers(state):
+            self._touch(self._release.answered(last.number, refused, now))
+        return (event,)
+
+    def _nacked(
+        self, state: TypeState, nonce: str, message: str, covered: Sequence[Sent]
+    ) -> Nacked:
+        # A proxy that answers late answers several responses at once: with the last nonce, and
+        # the error of any of them.
+        type_url = state.rules.type_url
+        fresh = {resource.name: resource for sent in covered for resource in sent.changed}
+        known = {**self._release.of_type(type_url), **fresh}
+        names = named_in(message, known)
+        suspects = tuple(known[name] for name in names) or tuple(fresh.values())
+        return Nacked(type_url, covered[-1].version, nonce, message, suspects, bool(names))
+
+    def _subscribe(
+        self, state: TypeState, request: R, now: float, *, first: bool
+    ) -> tuple[Event, ...]:
+        before = state.subscription
+        self._dialect.subscribe(state, request, self._release, first=first)
+        after = state.subscription
+        if self._lingers(state):
+            self._subscribe_clusters(state, request, now, first=first)
+        elif first and request.resumes:
+            self._release.resume(now)
+        if bool(before) == bool(after):
+            return ()
+        type_url = state.rules.type_url
+        return (Subscribed(type_url) if after else Unsubscribed(type_url),)
+
+    def _subscribe_clusters(self, state: TypeState, request: R, now: float, *, first: bool) -> None:
+        if not first:
+            self._touch(self._release.follow(state.subscription, now))
+            return
+        known = self._dialect.known(state, request, self._release)
+        self._release.subscribe(state.subscription, now, known)
+        self._release.adopt(known, now)
+
+    def _lingers(self, state: TypeState) -> bool:
+        return state.rules.removal is Removal.LINGER
+
+    def _touch(self, keys: Iterable[Key]) -> None:
+        """These look different now: consider them in the next response."""
+        for type_url, name in keys:
+            state = self._states.get(type_url)
+            if state is not None and state.subscription.selects(name):
+                state.dirty.add(name)
+
+    def _send(self, state: TypeState, composed: Composed, now: float) -> bytes:
+        self._number += 1
+        type_url = state.rules.type_url
+        version = self._release.version(type_url)
+        state.nonce = str(self._number)
+        state.unanswered[state.nonce] = Sent(self._number, version, tuple(composed.changed))
+        while len(state.unanswered) > _UNANSWERED_LIMIT:
+            del state.unanswered[next(iter(state.unanswered))]
+        state.release_at = now + ANSWER_TIMEOUT
+        if self._lingers(state):
+            self._release.sent(self._number, composed.changed, now)
+        self._touch(self._children(composed.changed))
+        header = Header(type_url, version, state.nonce, self._identifier)
+        return self._dialect.encode(header, composed)
+
+    def _children(self, parents: Iterable[Resource]) -> Iterable[Key]:
+        """A changed parent warms anew, and waits for its child even if that did not change."""
+        for parent in parents:
+            for key in parent.references:
+                rules = self._rules.get(key.type_url)
+                if rules is not None and rules.removal is Removal.WITH_PARENT:
+                    yield key
+
+
+def _take_until(unanswered: dict[str, Sent], nonce: str) -> list[Sent]:
+    """Remove and return the responses up to the one with that nonce."""
+    taken: list[Sent] = []
+    for earlier in list(unanswered):
+        taken.append(unanswered.pop(earlier))
+        if earlier == nonce:
+            break
+    return taken

@@ -1,0 +1,337 @@
+"""Requests from bytes and responses to bytes: the only module that knows the discovery messages.
+
+A response is joined from parts that exist already: a header, and for each resource what stands
+before its body (made once, ``Resource.memo``) and the body itself. Nothing is copied per stream
+but the joined result.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from google.protobuf.message import DecodeError
+
+from meltemi.xds._pb import discovery_pb2 as pb
+from meltemi.xds.subscription import share
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from google.protobuf.struct_pb2 import Struct, Value
+
+    from meltemi.xds.resource import Resource, TypeUrl
+
+MESSAGE_LIMIT = 4096
+"""How much of a refusal's text is kept, in characters; the proxy's own limit is of that size."""
+
+_WORTH_REMEMBERING = 512  # bytes of names; below, parsing costs as much as recognising
+
+
+class ProtocolError(Exception):
+    """The peer broke xDS. It ends that stream with INVALID_ARGUMENT; the text is for the peer."""
+
+
+class Extension(NamedTuple):
+    """An extension that a proxy was built with; ``type_url`` has no ``type.googleapis.com/``."""
+
+    category: str
+    type_url: str
+
+
+class Locality(NamedTuple):
+    """Where a proxy runs."""
+
+    region: str = ""
+    zone: str = ""
+    sub_zone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What a proxy says about itself in its first request.
+
+    ``metadata`` holds plain values (str, float, bool, None, list, dict). ``version`` is (major,
+    minor), (0, 0) when not told. Equal ``extensions`` are one object in the whole process: a real
+    proxy lists some 500.
+    """
+
+    id: str
+    cluster: str
+    metadata: Mapping[str, object]
+    locality: Locality = field(default_factory=Locality)
+    version: tuple[int, int] = (0, 0)
+    extensions: frozenset[Extension] = frozenset()
+    client_features: frozenset[str] = frozenset()
+
+    @property
+    def type_urls(self) -> frozenset[str]:
+        """The type URLs of all extensions, whatever their category."""
+        return frozenset(extension.type_url for extension in self.extensions)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names of a request, with the bytes that said so.
+
+    A SotW stream repeats all its names in every request: a thousand of them are recognised as
+    bytes in a microsecond. ``section`` is empty when it is not worth remembering.
+    """
+
+    values: frozenset[str] = frozenset()
+    section: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class SotwRequest:
+    """A state-of-the-world request. ``error`` is None unless it is a NACK."""
+
+    type_url: TypeUrl
+    version: str
+    names: Names
+    nonce: str = ""
+    error: str | None = None
+    node_id: str = ""
+
+    @property
+    def resumes(self) -> bool:
+        """Whether the proxy holds resources of an earlier stream; meant for first requests."""
+        return bool(self.version)
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaRequest:
+    """An incremental request. ``initial`` are the versions that a reconnecting proxy holds."""
+
+    type_url: TypeUrl
+    subscribe: tuple[str, ...]
+    unsubscribe: tuple[str, ...]
+    initial: Mapping[str, str]
+    nonce: str = ""
+    error: str | None = None
+    node_id: str = ""
+
+    @property
+    def resumes(self) -> bool:
+        """Whether the proxy holds resources of an earlier stream; meant for first requests."""
+        return bool(self.initial)
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a response carries beside its resources."""
+
+    type_url: TypeUrl
+    version: str
+    nonce: str
+    identifier: str
+
+
+def decode_sotw(raw: bytes, known: Iterable[Names] = ()) -> SotwRequest:
+    """A request, with the help of the names that this stream has sent before.
+
+    Raises ProtocolError on bytes that are no DiscoveryRequest.
+    """
+    try:
+        message, names = _recognise(raw, known) or _parse(raw)
+    except (DecodeError, IndexError) as error:
+        raise ProtocolError(f"the request is not a DiscoveryRequest: {error}") from error
+    return SotwRequest(
+        message.type_url,
+        message.version_info,
+        names,
+        message.response_nonce,
+        _refusal(message),
+        message.node.id,
+    )
+
+
+def decode_delta(raw: bytes) -> DeltaRequest:
+    """A request. Raises ProtocolError on bytes that are no DeltaDiscoveryRequest."""
+    message = _delta_message(raw)
+    return DeltaRequest(
+        message.type_url,
+        tuple(message.resource_names_subscribe),
+        tuple(message.resource_names_unsubscribe),
+        dict(message.initial_resource_versions),
+        message.response_nonce,
+        _refusal(message),
+        message.node.id,
+    )
+
+
+def sotw_node(raw: bytes) -> Node:
+    """The node of a stream's first request. Raises ProtocolError when it has none."""
+    try:
+        return _node(pb.DiscoveryRequest.FromString(raw).node)
+    except DecodeError as error:
+        raise ProtocolError(f"the request is not a DiscoveryRequest: {error}") from error
+
+
+def delta_node(raw: bytes) -> Node:
+    """The node of a stream's first request. Raises ProtocolError when it has none."""
+    return _node(_delta_message(raw).node)
+
+
+def encode_sotw(header: Header, resources: Iterable[Resource]) -> bytes:
+    """A DiscoveryResponse."""
+    parts = [
+        _text(0x0A, header.version),
+        _text(0x22, header.type_url),
+        _text(0x2A, header.nonce),
+        _field(0x32, _text(0x0A, header.identifier)),
+    ]
+    for resource in resources:
+        parts.append(_memo(resource)[0])
+        parts.append(resource.body)
+    return b"".join(parts)
+
+
+def encode_delta(header: Header, resources: Iterable[Resource], removed: Iterable[str]) -> bytes:
+    """A DeltaDiscoveryResponse."""
+    parts = [
+        _text(0x0A, header.version),
+        _text(0x22, header.type_url),
+        _text(0x2A, header.nonce),
+        _field(0x3A, _text(0x0A, header.identifier)),
+    ]
+    parts += (_text(0x32, name) for name in removed)
+    for resource in resources:
+        parts.append(_memo(resource)[1])
+        parts.append(resource.body)
+    return b"".join(parts)
+
+
+def _memo(resource: Resource) -> list[bytes]:
+    """What stands before the body: in a DiscoveryResponse, and in a DeltaDiscoveryResponse.
+
+    Both carry the Any as their field 2, so the second is the first behind a longer prefix:
+    ``Resource`` has its version, its name and last its Any.
+    """
+    memo = resource.memo
+    if not memo:
+        any_head = _text(0x0A, resource.type_url) + b"\x12" + _varint(len(resource.body))
+        plain = b"\x12" + _varint(len(any_head) + len(resource.body)) + any_head
+        labels = _text(0x0A, resource.version) + _text(0x1A, resource.name)
+        size = len(labels) + len(plain) + len(resource.body)
+        memo += (plain, b"\x12" + _varint(size) + labels + plain)
+    return memo
+
+
+def _text(tag: int, value: str) -> bytes:
+    return _field(tag, value.encode())
+
+
+def _field(tag: int, value: bytes) -> bytes:
+    return bytes((tag,)) + _varint(len(value)) + value
+
+
+def _varint(value: int) -> bytes:
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
+
+
+def _parse(raw: bytes) -> tuple[pb.DiscoveryRequest, Names]:
+    message = pb.DiscoveryRequest.FromString(raw)
+    section = b"".join(_text(0x1A, name) for name in message.resource_names)
+    # Fields may come in any order. Only the usual one is worth recognising.
+    usual = len(section) >= _WORTH_REMEMBERING and raw.startswith(section, _names_offset(raw))
+    return message, Names(share(frozenset(message.resource_names)), section if usual else b"")
+
+
+def _recognise(raw: bytes, known: Iterable[Names]) -> tuple[pb.DiscoveryRequest, Names] | None:
+    """The request without its names, if they are known ones, byte for byte."""
+    if len(raw) < _WORTH_REMEMBERING:
+        return None
+    start = _names_offset(raw)
+    for names in known:
+        if names.section and raw.startswith(names.section, start):
+            rest = raw[:start] + raw[start + len(names.section) :]
+            message = pb.DiscoveryRequest.FromString(rest)
+            if not message.resource_names:  # else it names more than these
+                return message, names
+    return None
+
+
+def _names_offset(raw: bytes) -> int:
+    """Where the names begin: version (field 1) and node (2) are written before them."""
+    offset = 0
+    while offset < len(raw) and raw[offset] in b"\x0a\x12":
+        length, offset = _read_varint(raw, offset + 1)
+        offset += length
+    return offset
+
+
+def _read_varint(raw: bytes, offset: int) -> tuple[int, int]:
+    value = shift = 0
+    while raw[offset] & 0x80:
+        value |= (raw[offset] & 0x7F) << shift
+        shift += 7
+        offset += 1
+    return value | raw[offset] << shift, offset + 1
+
+
+def _delta_message(raw: bytes) -> pb.DeltaDiscoveryRequest:
+    try:
+        return pb.DeltaDiscoveryRequest.FromString(raw)
+    except DecodeError as error:
+        raise ProtocolError(f"the request is not a DeltaDiscoveryRequest: {error}") from error
+
+
+def _refusal(message: pb.DiscoveryRequest | pb.DeltaDiscoveryRequest) -> str | None:
+    if not message.HasField("error_detail"):
+        return None
+    return message.error_detail.message.decode(errors="replace")[:MESSAGE_LIMIT]
+
+
+def _node(message: pb.Node) -> Node:
+    if not message.id:
+        raise ProtocolError("the first request of a stream must carry node.id")
+    version = message.user_agent_build_version.version
+    locality = message.locality
+    return Node(
+        message.id,
+        message.cluster,
+        _plain_struct(message.metadata),
+        Locality(locality.region, locality.zone, locality.sub_zone),
+        (version.major_number, version.minor_number),
+        _extensions(message),
+        frozenset(message.client_features),
+    )
+
+
+def _extensions(message: pb.Node) -> frozenset[Extension]:
+    only = pb.Node()
+    only.CopyFrom(message)
+    for name, _ in message.ListFields():
+        if name.name != "extensions":
+            only.ClearField(name.name)
+    return _extension_set(only.SerializeToString())
+
+
+@lru_cache(maxsize=32)
+def _extension_set(raw: bytes) -> frozenset[Extension]:
+    """Proxies of one build send equal bytes: they share the result."""
+    return frozenset(
+        Extension(extension.category, type_url)
+        for extension in pb.Node.FromString(raw).extensions
+        for type_url in extension.type_urls
+    )
+
+
+def _plain_struct(struct: Struct) -> dict[str, object]:
+    return {key: _plain(value) for key, value in struct.fields.items()}
+
+
+def _plain(value: Value) -> object:
+    kind = value.WhichOneof("kind")
+    if kind == "struct_value":
+        return _plain_struct(value.struct_value)
+    if kind == "list_value":
+        return [_plain(item) for item in value.list_value.values]
+    return None if kind in (None, "null_value") else getattr(value, kind)
