@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from itertools import count
 from typing import TYPE_CHECKING, Self, TypeAlias
 
@@ -23,9 +23,10 @@ from meltemi.testing.evidence import record
 from meltemi.testing.ports import LOOPBACK, Address
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncGenerator, Mapping, Sequence
 
     from meltemi.testing.hessian2 import Value
+    from meltemi.testing.load import Ask, Connect
 
 REMEMBERED = 10_000
 
@@ -241,3 +242,28 @@ class DubboClient:
         answer = self._waiting.get(response.id)
         if answer is not None and not answer.done():
             answer.set_result(response)
+
+
+def dubbo_caller(
+    address: Address,
+    interface: str,
+    method: str,
+    *,
+    attachments: Mapping[str, Value] | None = None,
+    arguments: Sequence[str] = (),
+) -> Connect:
+    """For ``Load``: connections on which this call is made again and again."""
+
+    @asynccontextmanager
+    async def connect() -> AsyncGenerator[Ask]:
+        async with await DubboClient.open(address) as client:
+
+            async def ask() -> str:
+                response = await client.call(
+                    interface, method, attachments=attachments, arguments=arguments
+                )
+                return str(response.result())
+
+            yield ask
+
+    return connect

@@ -6,6 +6,7 @@ that it could not tell whether a proxy kept it open.
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Self, TypeAlias, cast
 
 from redis.asyncio.connection import Connection
@@ -14,8 +15,11 @@ from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from redis.typing import EncodableT
 
+    from meltemi.testing.load import Ask, Connect
     from meltemi.testing.ports import Address
 
 RedisValue: TypeAlias = "str | int | float | list[RedisValue] | None"
@@ -77,3 +81,21 @@ class RedisConnection:
 
     async def aclose(self) -> None:
         await self._connection.disconnect()
+
+
+def redis_caller(
+    address: Address, *command: EncodableT, password: str = "", protocol: int = 2
+) -> Connect:
+    """For ``Load``: connections on which this command is sent again and again."""
+
+    @asynccontextmanager
+    async def connect() -> AsyncGenerator[Ask]:
+        opening = RedisConnection.open(address, password=password, protocol=protocol)
+        async with await opening as connection:
+
+            async def ask() -> str:
+                return str(await connection.ask(*command))
+
+            yield ask
+
+    return connect

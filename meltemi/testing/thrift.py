@@ -12,7 +12,7 @@ import socket
 import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Self, cast
 
@@ -33,9 +33,11 @@ from meltemi.testing.ports import LOOPBACK, Address
 from meltemi.testing.thrift_greeter import GreeterClient, GreeterProcessor
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncGenerator, Mapping
 
     from thrift.protocol.TProtocol import TProtocolBase
+
+    from meltemi.testing.load import Ask, Connect
 
 REMEMBERED = 10_000
 # What the server understands; it answers each client in the client's own manner.
@@ -266,6 +268,7 @@ class AsyncThriftClient:
     def __init__(self, client: ThriftClient, thread: ThreadPoolExecutor) -> None:
         self._client = client
         self._thread = thread
+        self._closed = False
 
     @classmethod
     async def open(
@@ -294,6 +297,8 @@ class AsyncThriftClient:
 
     async def call(self, method: str, name: str, headers: Mapping[str, str] | None = None) -> str:
         """As ThriftClient's. Overlapping calls wait for each other."""
+        if self._closed:
+            raise ConnectionResetError("this Thrift connection was closed")
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, self._client.call, method, name, headers)
 
@@ -301,5 +306,28 @@ class AsyncThriftClient:
         return await self.call("hello", name)
 
     async def aclose(self) -> None:
+        self._closed = True
         self._client.close()
         await asyncio.to_thread(self._thread.shutdown)
+
+
+def thrift_caller(
+    address: Address,
+    method: str,
+    name: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    transport: Literal["header", "framed"] = "header",
+) -> Connect:
+    """For ``Load``: connections on which this call is made again and again."""
+
+    @asynccontextmanager
+    async def connect() -> AsyncGenerator[Ask]:
+        async with await AsyncThriftClient.open(address, transport=transport) as client:
+
+            async def ask() -> str:
+                return await client.call(method, name, headers)
+
+            yield ask
+
+    return connect
