@@ -128,14 +128,20 @@ def _relation(matcher: Matcher, *, held: bool) -> str:
 
 def _decimal(value: str) -> int | None:
     text = _DECIMAL.fullmatch(value)
-    number = int(text[1] + text[2]) if text else None
+    if text is None:
+        return None
+    number = int(text[1] + text[2])
     return number if number in _INT64 else None
 
 
 @lru_cache(maxsize=256)
 def _regex(pattern: str) -> Callable[[bytes], object] | None:
-    """The full match of a pattern, None when it is not RE2."""
+    """The full match of a pattern, None when it is not RE2.
+
+    Envoy 1.40 compares bytes: ``.`` is one byte of a UTF-8 letter, not the letter.
+    """
     options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
     options.log_errors = False
     try:
         return re2.compile(_bytes(pattern), options).fullmatch
@@ -144,5 +150,5 @@ def _regex(pattern: str) -> Callable[[bytes], object] | None:
 
 
 def _bytes(text: str) -> bytes:
-    """UTF-8 as Envoy sees it; a lone surrogate becomes bytes that no regex accepts as a letter."""
+    # A lone surrogate can be written in JSON; it must not raise here.
     return text.encode("utf-8", "surrogatepass")
