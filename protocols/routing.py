@@ -119,7 +119,7 @@ class Resolver:
         if refused:
             return _Outcome(None, (), refused)
         route, lacking = without_unsupported(route, self.engine)
-        found = [self._part(destination, route.ref) for destination in route.destinations]
+        found = [self._part(destination, route) for destination in route.destinations]
         missing = tuple(entry for entry in found if isinstance(entry, Problem))
         parts = tuple(entry for entry in found if isinstance(entry, Part))
         if missing:
@@ -164,7 +164,7 @@ class Resolver:
         mirrors: list[ResolvedMirror] = []
         problems: list[Problem] = []
         for index, mirror in enumerate(route.mirrors):
-            part = self._part(mirror.destination, route.ref)
+            part = self._part(mirror.destination, route)
             if isinstance(part, Problem):
                 problems.append(replace(part, unserved=False))
                 continue
@@ -172,51 +172,8 @@ class Resolver:
             mirrors.append(ResolvedMirror(mirror, part.label, key))
         return tuple(mirrors), tuple(problems)
 
-    def _part(self, destination: Destination, ref: Ref) -> Part | Problem:
-        """The endpoints of a destination, or why there are none to name."""
-        where = ref.at(f"{ref.field}.route")
-        number = destination.port or self.port.number
-        service = service_of(self.mesh, destination.host, self.namespace)
-        if service is None:
-            return Problem(
-                "MEL0301",
-                where,
-                f"no service {destination.host!r} is visible to namespace {self.namespace!r}",
-                "correct the host, or export the service to this namespace",
-                unserved=True,
-            )
-        if service.port(number) is None:
-            ports = ", ".join(str(port.number) for port in service.ports) or "none"
-            return Problem(
-                "MEL0303",
-                where,
-                f"{destination.host!r} has no port {number}",
-                f"name one of its ports: {ports}",
-                unserved=True,
-            )
-        policy = policy_of(self.mesh, service, self.namespace)
-        labels: Mapping[str, str] = {}
-        if destination.subset:
-            subset = policy.subset(destination.subset) if policy else None
-            if subset is None:
-                names = ", ".join(entry.name for entry in policy.subsets) if policy else ""
-                return Problem(
-                    "MEL0302",
-                    where,
-                    f"no DestinationRule of {destination.host!r} defines the subset "
-                    f"{destination.subset!r}",
-                    f"define it, or name one of: {names or 'none are defined'}",
-                    unserved=True,
-                )
-            labels = subset.labels
-        return Part(
-            label=str(naming.ClusterName(destination.host, number, destination.subset)),
-            service=(service.namespace, service.host),
-            port=number,
-            labels=labels,
-            weight=destination.weight,
-            blocked=effective(policy, number, destination.subset).tls != "DISABLE",
-        )
+    def _part(self, destination: Destination, route: Route) -> Part | Problem:
+        return find_part(self.mesh, self.namespace, destination, self.port.number, route.ref)
 
     def _policy(self, destination: Destination) -> TrafficPolicy:
         service = service_of(self.mesh, destination.host, self.namespace)
@@ -237,6 +194,57 @@ def destinations(rule: Rule) -> Iterator[Destination]:
         yield from route.destinations
         for mirror in route.mirrors:
             yield mirror.destination
+
+
+def find_part(
+    mesh: Mesh, namespace: str, destination: Destination, port: int, ref: Ref
+) -> Part | Problem:
+    """The endpoints of a destination as clients of a namespace see it, or why there are none to
+    name. ``port`` where the destination names none; ``ref`` is the route.
+    """
+    where = ref.at(f"{ref.field}.route")
+    number = destination.port or port
+    service = service_of(mesh, destination.host, namespace)
+    if service is None:
+        return Problem(
+            "MEL0301",
+            where,
+            f"no service {destination.host!r} is visible to namespace {namespace!r}",
+            "correct the host, or export the service to this namespace",
+            unserved=True,
+        )
+    if service.port(number) is None:
+        ports = ", ".join(str(port.number) for port in service.ports) or "none"
+        return Problem(
+            "MEL0303",
+            where,
+            f"{destination.host!r} has no port {number}",
+            f"name one of its ports: {ports}",
+            unserved=True,
+        )
+    policy = policy_of(mesh, service, namespace)
+    labels: Mapping[str, str] = {}
+    if destination.subset:
+        subset = policy.subset(destination.subset) if policy else None
+        if subset is None:
+            names = ", ".join(entry.name for entry in policy.subsets) if policy else ""
+            return Problem(
+                "MEL0302",
+                where,
+                f"no DestinationRule of {destination.host!r} defines the subset "
+                f"{destination.subset!r}",
+                f"define it, or name one of: {names or 'none are defined'}",
+                unserved=True,
+            )
+        labels = subset.labels
+    return Part(
+        label=str(naming.ClusterName(destination.host, number, destination.subset)),
+        service=(service.namespace, service.host),
+        port=number,
+        labels=labels,
+        weight=destination.weight,
+        blocked=effective(policy, number, destination.subset).tls != "DISABLE",
+    )
 
 
 def effective(policy: DestinationPolicy | None, port: int, subset: str) -> TrafficPolicy:

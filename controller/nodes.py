@@ -1,0 +1,94 @@
+"""What a standalone proxy says about itself in ``node.metadata.meltemi``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+
+from meltemi.protocols.api import Capability, Target
+from meltemi.protocols.group import VIP, GroupKey
+from meltemi.protocols.guard import is_ip
+
+if TYPE_CHECKING:
+    from meltemi.protocols.registry import Registry
+    from meltemi.xds.wire import Node
+
+DRAIN = 600.0
+"""Seconds: Envoy's own default of ``--drain-time-s``."""
+
+PortNumber = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+
+
+class NodeMetadata(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """``node.metadata.meltemi`` (docs/node-metadata.md)."""
+
+    namespace: str = "default"
+    bind: str = "127.0.0.1"
+    services: tuple[str, ...] = ("*",)
+    ports: dict[str, PortNumber] = {}
+    drain_seconds: Annotated[float, msgspec.Meta(ge=0)] = DRAIN
+    rtds: bool = False
+
+
+class NodeError(ValueError):
+    """The metadata cannot be used. The text names the field, the cause and the next step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What decides how a proxy is served: its group, and the seconds that its listeners drain."""
+
+    group: GroupKey
+    drain: float
+
+
+def profile(node: Node, registry: Registry) -> Profile:
+    """Read a node.
+
+    Raises:
+        NodeError: the metadata is wrong.
+    """
+    metadata = _metadata(node)
+    capability = Capability(node.type_urls & registry.extensions, node.version)
+    group = GroupKey(
+        target=Target(capability, rtds=metadata.rtds),
+        namespace=metadata.namespace,
+        bind=metadata.bind,
+        services=frozenset(metadata.services),
+        ports=tuple(sorted(metadata.ports.items())),
+    )
+    return Profile(group, metadata.drain_seconds)
+
+
+def _metadata(node: Node) -> NodeMetadata:
+    try:
+        metadata = msgspec.convert(
+            node.metadata.get("meltemi", {}),
+            NodeMetadata,
+            strict=False,  # a Struct has only floats, and command lines only text
+        )
+    except msgspec.ValidationError as error:
+        raise NodeError(
+            f"node {node.id!r}: node.metadata.meltemi: {error}; correct the bootstrap "
+            "(docs/node-metadata.md lists the fields)"
+        ) from error
+    if metadata.bind != VIP and not is_ip(metadata.bind):
+        raise NodeError(
+            f"node {node.id!r}: node.metadata.meltemi.bind is {metadata.bind!r}: "
+            "write an IP address, or 'vip'"
+        )
+    for pattern in metadata.services:
+        if pattern != "*" and pattern.count("/") != 1:
+            raise NodeError(
+                f"node {node.id!r}: node.metadata.meltemi.services has {pattern!r}: "
+                "write 'namespace/host', or '*'"
+            )
+    for name in metadata.ports:
+        if not name.rpartition(":")[2].isdecimal():
+            raise NodeError(
+                f"node {node.id!r}: node.metadata.meltemi.ports has the key {name!r}: "
+                "write 'host:port'"
+            )
+    return metadata
