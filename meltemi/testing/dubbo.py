@@ -10,6 +10,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Self, TypeAlias
 
 from meltemi.testing.dubbo_wire import (
+    DUBBO_VERSION,
     HEADER,
     Heartbeat,
     Message,
@@ -75,7 +76,7 @@ class DubboServer:
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, LOOPBACK, self._port)
-        record("Dubbo server (Dubbo2, hessian2)")
+        record(f"Dubbo2 server {DUBBO_VERSION}")
         return self
 
     async def __aexit__(self, *_: object) -> None:

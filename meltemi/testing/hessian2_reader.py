@@ -72,9 +72,11 @@ class Reader:
         ahead = self._data[self._at : self._at + length]
         if ahead.isascii() and len(ahead) == length:
             return self.take(length).decode()
-        text = "".join(self._unit() for _ in range(length))
-        # The halves of a pair are written one by one; a trip through UTF-16 joins them.
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+        return _joined("".join(self._unit() for _ in range(length)))
+
+    def read_string_chunks(self) -> str:
+        # A chunk may end between the halves of a pair.
+        return _joined(self.read_string(self.read_compact(0, 2)) + self.read_text())
 
     def _unit(self) -> str:
         first = self.take(1)
@@ -152,6 +154,11 @@ class Reader:
         return self._seen[number]
 
 
+def _joined(text: str) -> str:
+    """Surrogate pairs made one character: their halves are written one by one."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+
+
 _Form: TypeAlias = Callable[[Reader, int], Value]
 
 # (first bytes, how the value goes on), in the order of the specification's bytecode map.
@@ -175,7 +182,7 @@ _FORMS: tuple[tuple[range, _Form], ...] = (
     (range(0x4E, 0x4F), lambda r, _: None),
     (range(0x4F, 0x50), lambda r, _: r.read_thing(r.read_length())),
     (range(0x51, 0x52), lambda r, _: r.read_reference()),
-    (range(0x52, 0x53), lambda r, _: r.read_string(r.read_compact(0, 2)) + r.read_text()),
+    (range(0x52, 0x53), lambda r, _: r.read_string_chunks()),
     (range(0x53, 0x54), lambda r, _: r.read_string(r.read_compact(0, 2))),
     (range(0x54, 0x55), lambda r, _: True),
     (range(0x55, 0x56), lambda r, _: r.read_list(None, typed=True)),

@@ -160,8 +160,9 @@ class ThriftServer:
 
     async def stop(self) -> None:
         """Stop listening and cut every connection at once, as the end of a process would."""
-        self._ending.set()
         self._socket.stop()
+        # Only now: a call that was held back must not be answered after all.
+        self._ending.set()
         await asyncio.to_thread(self._thread.join)
         self._socket.close()
 
