@@ -1,0 +1,252 @@
+"""Kubernetes' own kinds: Service, EndpointSlice, Pod, Secret."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from binascii import Error as Base64Error
+from typing import TYPE_CHECKING, ClassVar
+
+from msgspec import field
+
+from meltemi.controller.decode.ports import WrittenPort, ports
+from meltemi.controller.decode.schema import Spec
+from meltemi.controller.decode.values import PortNumber
+from meltemi.controller.hosts import canonical_ip, service_host
+from meltemi.controller.objects import Pod, Slice, SliceEndpoint
+from meltemi.protocols.model import Locality, Secret, Service
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from meltemi.controller.decode.metadata import Metadata
+    from meltemi.controller.decode.notes import Notes
+    from meltemi.controller.objects import Value
+
+NO_IP = "MEL0203"
+WRONG = "MEL0102"
+
+RESP = "meltemi.io/resp"
+EXPORT_TO = "networking.istio.io/exportTo"
+SERVICE_NAME = "kubernetes.io/service-name"
+
+HEAD = frozenset({"apiVersion", "kind", "metadata", "status"})
+"""What every object has at its top besides what it is about."""
+
+
+class ServicePort(Spec, frozen=True):
+    """One of ``spec.ports``."""
+
+    port: PortNumber
+    name: str = ""
+    protocol: str = "TCP"
+    app_protocol: str = ""
+    IGNORED: ClassVar[frozenset[str]] = frozenset({"nodePort", "targetPort"})
+
+
+class ServiceSpec(Spec, frozen=True):
+    """``targetPort`` is not used: EndpointSlices have the endpoints' real ports."""
+
+    ports: tuple[ServicePort, ...] = ()
+    cluster_ip: str = field(name="clusterIP", default="")
+    cluster_ips: tuple[str, ...] = field(name="clusterIPs", default=())
+    IGNORED: ClassVar[frozenset[str]] = frozenset(
+        {
+            "allocateLoadBalancerNodePorts",
+            "externalIPs",
+            "externalName",
+            "externalTrafficPolicy",
+            "healthCheckNodePort",
+            "internalTrafficPolicy",
+            "ipFamilies",
+            "ipFamilyPolicy",
+            "loadBalancerClass",
+            "loadBalancerIP",
+            "loadBalancerSourceRanges",
+            "publishNotReadyAddresses",
+            "selector",
+            "sessionAffinity",
+            "sessionAffinityConfig",
+            "trafficDistribution",
+            "type",
+        }
+    )
+
+
+class ServiceObject(Spec, frozen=True):
+    """A Service."""
+
+    spec: ServiceSpec
+    IGNORED: ClassVar[frozenset[str]] = HEAD
+
+
+class EndpointConditions(Spec, frozen=True):
+    """An absent ``ready`` means ready."""
+
+    ready: bool = True
+    IGNORED: ClassVar[frozenset[str]] = frozenset({"serving", "terminating"})
+
+
+class TargetRef(Spec, frozen=True):
+    """The Pod behind an endpoint."""
+
+    kind: str = ""
+    name: str = ""
+    namespace: str = ""
+    IGNORED: ClassVar[frozenset[str]] = frozenset(
+        {"apiVersion", "fieldPath", "resourceVersion", "uid"}
+    )
+
+
+class SliceAddress(Spec, frozen=True):
+    """One of ``endpoints``."""
+
+    addresses: tuple[str, ...]
+    conditions: EndpointConditions = EndpointConditions()
+    target_ref: TargetRef | None = None
+    zone: str = ""
+    IGNORED: ClassVar[frozenset[str]] = frozenset(
+        {"deprecatedTopology", "hints", "hostname", "nodeName"}
+    )
+
+
+class SlicePort(Spec, frozen=True):
+    """One of ``ports``."""
+
+    name: str = ""
+    port: PortNumber | None = None
+    IGNORED: ClassVar[frozenset[str]] = frozenset({"appProtocol", "protocol"})
+
+
+class SliceObject(Spec, frozen=True):
+    """An EndpointSlice."""
+
+    endpoints: tuple[SliceAddress, ...] = ()
+    ports: tuple[SlicePort, ...] = ()
+    IGNORED: ClassVar[frozenset[str]] = HEAD | {"addressType"}
+
+
+class PodAddress(Spec, frozen=True):
+    """One of ``status.podIPs``."""
+
+    ip: str
+
+
+class PodStatus(Spec, frozen=True):
+    """Only the addresses, and whether they are still the Pod's."""
+
+    pod_ip: str = field(name="podIP", default="")
+    pod_ips: tuple[PodAddress, ...] = field(name="podIPs", default=())
+    phase: str = ""
+    OPEN: ClassVar[bool] = True
+
+
+class PodObject(Spec, frozen=True):
+    """A Pod."""
+
+    status: PodStatus = PodStatus()
+    IGNORED: ClassVar[frozenset[str]] = HEAD | {"spec"}
+
+
+class SecretObject(Spec, frozen=True):
+    """A Secret."""
+
+    data: dict[str, str] = field(default_factory=dict[str, str])
+    string_data: dict[str, str] = field(default_factory=dict[str, str])
+    IGNORED: ClassVar[frozenset[str]] = HEAD | {"immutable", "type"}
+
+
+def service(written: ServiceObject, meta: Metadata, notes: Notes) -> Iterator[Value]:
+    """A Service is a host; its ports are those whose protocol we serve."""
+    spec = written.spec
+    addresses = [a for a in spec.cluster_ips or (spec.cluster_ip,) if a not in {"", "None"}]
+    listed = [
+        WrittenPort(port.port, port.name, port.protocol, port.app_protocol, f"spec.ports[{i}]")
+        for i, port in enumerate(spec.ports)
+    ]
+    yield Service(
+        ref=notes.ref,
+        host=service_host(meta.namespace, meta.name),
+        namespace=meta.namespace,
+        ports=ports(listed, notes),
+        addresses=tuple(ip_addresses(addresses, "spec.clusterIP", notes)),
+        export_to=_exported(meta.annotations.get(EXPORT_TO, "")),
+        resp=resp(meta, notes),
+    )
+
+
+def endpoint_slice(written: SliceObject, meta: Metadata, notes: Notes) -> Iterator[Value]:
+    """An EndpointSlice, still to be joined with its Service and Pods."""
+    if not (owner := meta.labels.get(SERVICE_NAME, "")):
+        notes.missing(f"metadata.labels[{SERVICE_NAME}]", f"add the label {SERVICE_NAME}")
+        return
+    yield Slice(
+        namespace=meta.namespace,
+        service=owner,
+        ports={port.name: port.port for port in written.ports if port.port is not None},
+        endpoints=tuple(_slice_endpoints(written, meta, notes)),
+    )
+
+
+def pod(written: PodObject, meta: Metadata, notes: Notes) -> Iterator[Value]:
+    """A Pod gives its labels to endpoints. One that has ended may have lost its address."""
+    status = written.status
+    ended = status.phase in {"Succeeded", "Failed"}
+    found = [] if ended else [status.pod_ip, *(entry.ip for entry in status.pod_ips)]
+    addresses = {canonical_ip(address) or address for address in found if address}
+    yield Pod(meta.namespace, meta.name, tuple(sorted(addresses)), meta.labels)
+
+
+def secret(written: SecretObject, meta: Metadata, notes: Notes) -> Iterator[Value]:
+    """A Secret's text values, trimmed as Aeraki trims them: files end in a line break."""
+    values: dict[str, str] = {}
+    for key, text in written.data.items():
+        try:
+            values[key] = b64decode(text, validate=True).decode().strip()
+        except (Base64Error, ValueError) as error:
+            if isinstance(error, UnicodeDecodeError):
+                continue  # not text, so not a password
+            notes.wrong(f"data[{key}]", f"{key} is not base64", "encode it, or use stringData")
+    values |= {key: text.strip() for key, text in written.string_data.items()}
+    yield Secret(notes.ref, values)
+
+
+def ip_addresses(written: list[str], where: str, notes: Notes) -> Iterator[str]:
+    """Those that are IP addresses; each other one is a problem."""
+    for address in written:
+        if (found := canonical_ip(address)) is not None:
+            yield found
+        else:
+            notes.add(
+                NO_IP, where, f"{address!r} is no IP address", "write an IPv4 or IPv6 address"
+            )
+
+
+def resp(meta: Metadata, notes: Notes) -> int:
+    """The annotation that says which Redis protocol version clients speak."""
+    written = meta.annotations.get(RESP, "2")
+    if written in {"2", "3"}:
+        return int(written)
+    where = f"metadata.annotations[{RESP}]"
+    notes.add(WRONG, where, f"{RESP} is {written!r}: RESP2 is served", "write '2' or '3'")
+    return 2
+
+
+def _exported(written: str) -> tuple[str, ...]:
+    namespaces = tuple(entry for part in written.split(",") if (entry := part.strip()))
+    return namespaces or ("*",)
+
+
+def _slice_endpoints(written: SliceObject, meta: Metadata, notes: Notes) -> Iterator[SliceEndpoint]:
+    for i, endpoint in enumerate(written.endpoints):
+        target = endpoint.target_ref
+        owner = None
+        if target is not None and target.kind == "Pod":
+            owner = (target.namespace or meta.namespace, target.name)
+        where = f"endpoints[{i}].addresses"
+        for address in ip_addresses(list(endpoint.addresses), where, notes):
+            yield SliceEndpoint(
+                address=address,
+                ready=endpoint.conditions.ready,
+                pod=owner,
+                locality=Locality(zone=endpoint.zone),
+            )

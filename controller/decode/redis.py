@@ -1,0 +1,268 @@
+"""Aeraki's RedisService and RedisDestination: how Redis hosts are served, and how reached."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from msgspec import Meta
+
+from meltemi.controller.decode.kubernetes import HEAD
+from meltemi.controller.decode.schema import Spec
+from meltemi.controller.decode.values import (
+    Auth,
+    Count,
+    Percent,
+    credentials,
+    host_of,
+    hosts_of,
+    seconds,
+)
+from meltemi.protocols.model import (
+    Destination,
+    Matcher,
+    MatchKind,
+    Mirror,
+    RedisFault,
+    RedisSettings,
+    RedisUpstream,
+    Route,
+    Rule,
+    TrafficPolicy,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from meltemi.controller.decode.metadata import Metadata
+    from meltemi.controller.decode.notes import Notes
+    from meltemi.controller.objects import Value
+
+UNREACHABLE = "MEL0310"
+KEY = "key"
+
+
+class KeyMatch(Spec, frozen=True):
+    """The beginning of a command's keys."""
+
+    prefix: str = ""
+    remove_prefix: bool = False
+
+
+class RedisMatch(Spec, frozen=True):
+    """``match``; nothing in it means every key."""
+
+    key: KeyMatch = KeyMatch()
+
+
+class RedisTarget(Spec, frozen=True):
+    """A host; port 0 is the one that the route serves."""
+
+    host: str
+    port: Annotated[int, Meta(ge=0, le=65535)] = 0
+
+
+class RedisMirror(Spec, frozen=True):
+    """One of ``mirror``."""
+
+    route: RedisTarget
+    percentage: Percent
+    exclude_read_commands: bool = False
+
+
+class RedisRoute(Spec, frozen=True):
+    """One of ``spec.redis``."""
+
+    route: RedisTarget
+    match: RedisMatch = RedisMatch()
+    mirror: tuple[RedisMirror, ...] = ()
+
+
+class Fault(Spec, frozen=True):
+    """One of ``spec.faults``."""
+
+    percentage: Percent
+    type: Literal["DELAY", "ERROR"] = "DELAY"
+    delay: str | None = None
+    commands: tuple[str, ...] = ()
+
+
+class Settings(Spec, frozen=True):
+    """``spec.settings``."""
+
+    auth: Auth | None = None
+    op_timeout: str | None = None
+    buffer_flush_timeout: str | None = None
+    max_buffer_size_before_flush: Count = 0
+    max_upstream_unknown_connections: Count | None = None
+    case_insensitive: bool = False
+    enable_command_stats: bool = False
+    enable_hashtagging: bool = False
+    enable_redirection: bool = False
+    read_policy: Literal["MASTER", "PREFER_MASTER", "REPLICA", "PREFER_REPLICA", "ANY"] = "MASTER"
+
+
+class ServiceSpec(Spec, frozen=True):
+    """``spec`` of a RedisService."""
+
+    host: tuple[str, ...]
+    settings: Settings = Settings()
+    redis: tuple[RedisRoute, ...] = ()
+    faults: tuple[Fault, ...] = ()
+
+
+class RedisServiceObject(Spec, frozen=True):
+    """A RedisService."""
+
+    spec: ServiceSpec
+    IGNORED: ClassVar[frozenset[str]] = HEAD
+
+
+class TcpPool(Spec, frozen=True):
+    """``connectionPool.tcp``."""
+
+    max_connections: Count | None = None
+    connect_timeout: str | None = None
+    UNSUPPORTED: ClassVar[frozenset[str]] = frozenset(
+        {"idleTimeout", "maxConnectionDuration", "tcpKeepalive"}
+    )
+
+
+class RedisPool(Spec, frozen=True):
+    """``connectionPool.redis``."""
+
+    mode: Literal["PROXY", "CLUSTER"] = "PROXY"
+    auth: Auth | None = None
+    UNSUPPORTED: ClassVar[frozenset[str]] = frozenset({"discoveryEndpoints"})
+
+
+class Pool(Spec, frozen=True):
+    """``connectionPool``."""
+
+    tcp: TcpPool = TcpPool()
+    redis: RedisPool = RedisPool()
+
+
+class UpstreamPolicy(Spec, frozen=True):
+    """``trafficPolicy``."""
+
+    connection_pool: Pool = Pool()
+
+
+class DestinationSpec(Spec, frozen=True):
+    """``spec`` of a RedisDestination."""
+
+    host: str
+    traffic_policy: UpstreamPolicy = UpstreamPolicy()
+
+
+class RedisDestinationObject(Spec, frozen=True):
+    """A RedisDestination."""
+
+    spec: DestinationSpec
+    IGNORED: ClassVar[frozenset[str]] = HEAD
+
+
+def redis_service(written: RedisServiceObject, meta: Metadata, notes: Notes) -> Iterator[Value]:
+    """Settings of its hosts, and routes if it has some."""
+    spec, settings = written.spec, written.spec.settings
+    hosts = hosts_of(spec.host, "spec.host", meta.namespace, notes)
+    if not spec.host:
+        notes.missing("spec.host", "add the host that clients call")
+    timeout = seconds(settings.op_timeout, "spec.settings.opTimeout", notes)
+    yield RedisSettings(
+        ref=notes.ref,
+        hosts=hosts,
+        auth=credentials(settings.auth, "spec.settings.auth", notes),
+        op_timeout=60.0 if timeout is None else timeout,
+        buffer_flush_timeout=seconds(
+            settings.buffer_flush_timeout, "spec.settings.bufferFlushTimeout", notes
+        ),
+        max_buffer_size_before_flush=settings.max_buffer_size_before_flush,
+        max_upstream_unknown_connections=settings.max_upstream_unknown_connections,
+        case_insensitive=settings.case_insensitive,
+        enable_command_stats=settings.enable_command_stats,
+        enable_hashtagging=settings.enable_hashtagging,
+        enable_redirection=settings.enable_redirection,
+        read_policy=settings.read_policy,
+        faults=tuple(_faults(spec.faults, notes)),
+        created=meta.creation_timestamp,
+    )
+    if spec.redis:
+        yield Rule(
+            ref=notes.ref,
+            hosts=hosts,
+            routes=tuple(_routes(spec, notes)),
+            created=meta.creation_timestamp,
+        )
+
+
+def redis_destination(
+    written: RedisDestinationObject, meta: Metadata, notes: Notes
+) -> Iterator[Value]:
+    """How a Redis host is reached."""
+    spec, where = written.spec, "spec.trafficPolicy.connectionPool"
+    pool = spec.traffic_policy.connection_pool
+    if pool.redis.mode == "CLUSTER":
+        cause = "Redis Cluster is not supported yet: each endpoint is served as a Redis of its own"
+        notes.unsupported(f"{where}.redis.mode", cause, "use PROXY")
+    yield RedisUpstream(
+        ref=notes.ref,
+        host=host_of(spec.host, "spec.host", meta.namespace, notes),
+        auth=credentials(pool.redis.auth, f"{where}.redis.auth", notes),
+        policy=TrafficPolicy(
+            max_connections=pool.tcp.max_connections,
+            connect_timeout=seconds(pool.tcp.connect_timeout, f"{where}.tcp.connectTimeout", notes),
+        ),
+        created=meta.creation_timestamp,
+    )
+
+
+def _routes(spec: ServiceSpec, notes: Notes) -> list[Route]:
+    """The longest prefix first, because that is the one that Envoy takes; of two equal ones the
+    first, because Envoy refuses both.
+    """
+    by_prefix: dict[str, Route] = {}
+    folds = spec.settings.case_insensitive
+    for i, written in enumerate(spec.redis):
+        where = f"spec.redis[{i}]"
+        route = _route(written, where, notes)
+        prefix = written.match.key.prefix
+        first = by_prefix.setdefault(prefix.lower() if folds else prefix, route)
+        if first is not route:
+            cause = f"{first.ref.field} has the same prefix: this route is left out"
+            notes.add(UNREACHABLE, where, cause, "merge the two", unserved=True)
+    return [by_prefix[prefix] for prefix in sorted(by_prefix, key=len, reverse=True)]
+
+
+def _route(written: RedisRoute, where: str, notes: Notes) -> Route:
+    key = written.match.key
+    matcher = {KEY: Matcher(MatchKind.PREFIX, key.prefix)} if key.prefix else {}
+    return Route(
+        ref=notes.ref.at(where),
+        match=matcher,
+        destinations=(_target(written.route, f"{where}.route", notes),),
+        mirrors=tuple(
+            Mirror(
+                _target(mirror.route, f"{where}.mirror[{i}].route", notes),
+                mirror.percentage.value,
+                mirror.exclude_read_commands,
+            )
+            for i, mirror in enumerate(written.mirror)
+        ),
+        remove_prefix=key.remove_prefix and bool(key.prefix),
+    )
+
+
+def _target(written: RedisTarget, where: str, notes: Notes) -> Destination:
+    host = host_of(written.host, f"{where}.host", notes.ref.namespace, notes)
+    return Destination(host, written.port)
+
+
+def _faults(written: tuple[Fault, ...], notes: Notes) -> Iterator[RedisFault]:
+    for i, fault in enumerate(written):
+        yield RedisFault(
+            kind=fault.type,
+            percentage=fault.percentage.value,
+            delay=seconds(fault.delay, f"spec.faults[{i}].delay", notes) or 0.0,
+            commands=fault.commands,
+        )
