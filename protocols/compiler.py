@@ -37,12 +37,14 @@ class Compiler:
     """The pieces of all groups, kept up to date with the mesh.
 
     ``open`` and ``update`` are generators of pieces: the caller may do other work between two of
-    them, and nothing is visible in a group's snapshot before they end.
+    them, and nothing is visible in a group's snapshot before they end. ``check_interval``: seconds
+    between active health checks.
     """
 
-    def __init__(self, registry: Registry, mesh: Mesh) -> None:
+    def __init__(self, registry: Registry, mesh: Mesh, *, check_interval: float = 1.0) -> None:
         self._registry = registry
         self._mesh = mesh
+        self._check_interval = check_interval
         self._groups: dict[GroupKey, Group] = {}
         self._shared: dict[PieceKey, _Shared] = {}
         self._readers: dict[Reading, set[PieceKey]] = {}
@@ -202,7 +204,7 @@ class Compiler:
         assert port is not None, "a piece key is made from the service's ports"
         last_good = self._last_good.setdefault(key.host, {})
         identity = (key.port, key.target, key.listen)
-        frame = Frame(self._registry, self._mesh, namespace, sight, port, key)
+        frame = Frame(self._registry, self._mesh, namespace, sight, port, key, self._check_interval)
         try:
             piece = frame.compile()
             self.failures.pop(key, None)

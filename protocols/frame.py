@@ -49,6 +49,7 @@ class Frame:
     sight: Sight
     port: Port
     key: PieceKey
+    check_interval: float
 
     def compile(self) -> Piece:
         """The piece. Raises what the plugin raises."""
@@ -221,8 +222,11 @@ class Frame:
         *,
         weighted: bool = False,
     ) -> Resource:
-        message = envoy.eds_cluster(members.cluster, policy, options, weighted=weighted)
         check = options.health_check
+        if check is not None:
+            check = replace(check, interval=self.check_interval)
+            options = replace(options, health_check=check)
+        message = envoy.eds_cluster(members.cluster, policy, options, weighted=weighted)
         return self._resource(
             CLUSTER,
             members.cluster,
