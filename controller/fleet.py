@@ -1,0 +1,75 @@
+"""The proxies that are connected: which group each belongs to, and what each said."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import grpc
+
+from meltemi.controller.nodes import NodeError, Profile, profile
+from meltemi.xds.server import Group as Streams
+from meltemi.xds.server import Refused
+
+if TYPE_CHECKING:
+    from meltemi.controller.loop import Loop
+    from meltemi.protocols.group import Group, GroupKey
+    from meltemi.protocols.registry import Registry
+    from meltemi.xds.wire import Node
+
+IDLE = 60.0
+"""Seconds for which a group without proxies is kept: proxies that restart find it compiled."""
+
+
+class Fleet:
+    """Groups of streams by what decides how they are served."""
+
+    def __init__(self, registry: Registry, loop: Loop) -> None:
+        self._registry = registry
+        self._loop = loop
+        self._streams: dict[Profile, Streams] = {}
+        self._keep: set[GroupKey] = set()
+
+    def keep(self, key: GroupKey) -> None:
+        """Never close this group: it is looked at without proxies."""
+        self._keep.add(key)
+
+    async def join(self, node: Node) -> Streams:
+        """The group of a proxy, compiled if it is the first of its kind.
+
+        Raises:
+            Refused: its node metadata is wrong.
+        """
+        try:
+            wanted = profile(node, self._registry)
+        except NodeError as error:
+            raise Refused(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from error
+        if (streams := self._streams.get(wanted)) is None:
+            group = await self._loop.open(wanted.group)
+            # Another stream of its kind may have come first.
+            streams = self._streams.setdefault(
+                wanted,
+                Streams(
+                    group.snapshot, drain=wanted.drain, on_empty=lambda _: self._emptied(wanted)
+                ),
+            )
+        return streams
+
+    def publish(self, group: Group) -> None:
+        """Give a group's new snapshot to all its streams."""
+        changed = group.take_changed()
+        for wanted, streams in self._streams.items():
+            if wanted.group == group.key:
+                streams.publish(group.snapshot, changed)
+
+    def _emptied(self, wanted: Profile) -> None:
+        asyncio.get_running_loop().call_later(IDLE, self._forget, wanted)
+
+    def _forget(self, wanted: Profile) -> None:
+        streams = self._streams.get(wanted)
+        if streams is None or len(streams):
+            return
+        del self._streams[wanted]
+        used = {other.group for other in self._streams} | self._keep
+        if wanted.group not in used:
+            self._loop.close(wanted.group)
