@@ -64,7 +64,7 @@ def encode_assignment(
     assignment.endpoints.extend(_localities(groups))
     if overprovisioning_factor is not None:
         assignment.policy.overprovisioning_factor.value = overprovisioning_factor
-    return assignment.SerializeToString(deterministic=True)
+    return assignment.SerializeToString()
 
 
 def empty_assignment(cluster: str) -> bytes:

@@ -50,6 +50,9 @@ class Rare(betterproto2.Message):
     moment: datetime.datetime | None = betterproto2.field(
         1001, betterproto2.TYPE_MESSAGE, unwrap=lambda: Timestamp, optional=True
     )
+    optional: int | None = betterproto2.field(1002, betterproto2.TYPE_INT32, optional=True)
+    one: int | None = betterproto2.field(1003, betterproto2.TYPE_INT32, group="choice")
+    message: Value | None = betterproto2.field(1004, betterproto2.TYPE_MESSAGE)
 
 
 @pytest.mark.parametrize(
@@ -64,6 +67,7 @@ class Rare(betterproto2.Message):
         Rare(names=["", "a", "b" * 200]),
         Rare(moment=datetime.datetime(1969, 12, 31, 23, 59, 59, 500_000, tzinfo=UTC)),
         Rare(moment=datetime.datetime(9999, 12, 31, tzinfo=UTC)),
+        Rare(optional=0, one=0, message=Value()),
         Cluster(type=ClusterDiscoveryType(77)),
         DoubleValue(value=math.nan),
         DoubleValue(value=math.inf),
