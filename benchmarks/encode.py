@@ -88,9 +88,7 @@ def listener() -> Listener:
     proxy = ThriftProxy(
         stat_prefix="outbound|9090||cart.shop.svc.cluster.local",
         trds=Trds(config_source=ADS, route_config_name="cart.shop.svc.cluster.local:9090"),
-        thrift_filters=[
-            ThriftFilter(name="envoy.filters.thrift.router", typed_config=pack(Router()))
-        ],
+        thrift_filters=[router],
     )
     thrift = Filter(name="envoy.filters.network.thrift_proxy", typed_config=pack(proxy))
     return Listener(
