@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 VIP = "vip"
 """The bind of a proxy that listens on the services' own addresses."""
 
+NOWHERE = ""
+"""The bind of a group without proxies, opened to see what is wrong: it has no listeners."""
+
 
 @dataclass(frozen=True, slots=True)
 class GroupKey:
@@ -57,6 +60,8 @@ class GroupKey:
     def listen(self, service: Service, port: Port) -> tuple[tuple[str, int], ...]:
         """Where the listeners of a service's port are; none where there is no address."""
         number = dict(self.ports).get(f"{service.host}:{port.number}", port.number)
+        if self.bind == NOWHERE:
+            return ()
         addresses = service.addresses if self.bind == VIP else (self.bind,)
         return tuple((address, number) for address in addresses)
 
@@ -158,7 +163,7 @@ class Group:
     def problems(self) -> Iterable[Problem]:
         """What is wrong on these proxies only."""
         yield from self._clashes()
-        for key in self.full:
+        for key in self.full if self.key.bind == VIP else ():
             if not key.listen:
                 yield Problem(
                     "MEL0205",

@@ -1,0 +1,63 @@
+"""The process: settings, signals and exit codes around a control plane."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from meltemi.controller import logs, settings
+from meltemi.controller.admin import serve_admin
+from meltemi.controller.plane import ControlPlane
+from meltemi.controller.sources import SourceError
+from meltemi.controller.sources.files import FilesSource
+from meltemi.protocols.registry import PluginError, load
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FINE, ERRORS, USAGE, UNREACHABLE = 0, 1, 2, 3
+"""Exit codes, the same for every command."""
+
+
+def serve(path: Path, *, xds: tuple[str, int], admin: tuple[str, int]) -> int:
+    """Serve a file or folder until SIGTERM or SIGINT; gives the exit code."""
+    try:
+        configured = settings.read()
+        registry = load()
+    except (settings.ConfigError, PluginError) as error:
+        return _fail(USAGE, str(error))
+    logs.set_up(configured.log_format)
+    plane = ControlPlane(registry, FilesSource(path), configured)
+    try:
+        asyncio.run(_run(plane, xds, admin))
+    except* SourceError as group:
+        return _fail(USAGE, _first(group))
+    except* ValueError as group:
+        return _fail(USAGE, _first(group))
+    except* OSError as group:
+        return _fail(UNREACHABLE, _first(group))
+    return FINE
+
+
+async def _run(plane: ControlPlane, xds: tuple[str, int], admin: tuple[str, int]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    host, port = xds
+    async with serve_admin(plane, *admin), plane.running(f"{host}:{port}"):
+        await stop.wait()
+
+
+def _first(group: BaseExceptionGroup[Exception]) -> str:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error)
+
+
+def _fail(code: int, text: str) -> int:
+    sys.stderr.write(f"meltemi: {text}\n")
+    return code

@@ -1,0 +1,139 @@
+"""A control plane in one process: source, store, compiler, fleet and ADS server, wired up."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from meltemi.controller.findings import Finding, findings
+from meltemi.controller.fleet import Fleet
+from meltemi.controller.loop import Loop
+from meltemi.controller.presets import reference_group
+from meltemi.controller.proxies import refusal_problems
+from meltemi.controller.sources import Synced
+from meltemi.controller.store import Store
+from meltemi.protocols.compiler import Compiler
+from meltemi.protocols.types import type_table
+from meltemi.xds.server import AdsServer
+from meltemi.xds.session import Nacked
+from meltemi.xds.status import Status
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from meltemi.controller.settings import Settings
+    from meltemi.controller.sources import Source
+    from meltemi.protocols.group import Group
+    from meltemi.protocols.piece import PieceKey
+    from meltemi.protocols.problem import Problem
+    from meltemi.protocols.registry import Registry
+    from meltemi.xds.session import Event
+    from meltemi.xds.wire import Node
+
+log: Any = structlog.get_logger("meltemi")
+
+
+class ControlPlane:
+    """Serves what a source says. ``findings`` is everything that is wrong now."""
+
+    def __init__(
+        self, registry: Registry, source: Source, settings: Settings, *, identifier: str = "meltemi"
+    ) -> None:
+        self.store = Store()
+        self.status = Status()
+        self.findings: tuple[Finding, ...] = ()
+        self._source = source
+        self._registry = registry
+        self._compiler = Compiler(
+            registry, self.store.mesh, check_interval=settings.health_check_interval
+        )
+        self._loop = Loop(self.store, self._compiler, self._published, self._settled)
+        self._fleet = Fleet(registry, self._loop)
+        self._ads = AdsServer(
+            type_table(registry.route_types), self._fleet.join, self, identifier=identifier
+        )
+        self._failing: dict[PieceKey, str] = {}
+
+    @property
+    def ready(self) -> bool:
+        """Whether everything was read and compiled once, so that proxies are served."""
+        return self._ads.ready
+
+    @asynccontextmanager
+    async def running(self, address: str) -> AsyncGenerator[int]:
+        """Serve xDS on ``host:port`` while the context lasts; gives the port.
+
+        Raises:
+            OSError: the address is taken. ValueError: it is not loopback.
+            SourceError: the source cannot begin, or failed later (in an ExceptionGroup).
+        """
+        async with self._ads.serve(address) as port, asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(self._loop.run()), tasks.create_task(self._follow())]
+            log.info("server.listening", xds=address, port=port)
+            try:
+                yield port
+            finally:
+                for task in running:
+                    task.cancel()
+
+    async def _follow(self) -> None:
+        async for event in self._source.events():
+            if not isinstance(event, Synced):
+                self._loop.submit(event)
+                continue
+            # A group without proxies: what is wrong is told before the first one connects.
+            reference = reference_group(self._registry)
+            self._fleet.keep(reference)
+            await self._loop.open(reference)
+            self._ads.ready = True
+            log.info("source.synced", objects=self.store.count, findings=len(self.findings))
+
+    def _published(self, group: Group) -> None:
+        changed = len(group.changed)
+        self._fleet.publish(group)
+        log.info("snapshot.published", namespace=group.key.namespace, resources=changed)
+
+    def _settled(self) -> None:
+        """After a round: what is wrong now, and what of it is new."""
+        for key, text in self._compiler.failures.items():
+            if self._failing.get(key) != text:
+                log.error("plugin.failed", host=key.host, port=key.port, traceback=text)
+        self._failing = dict(self._compiler.failures)
+        self._look()
+
+    def _look(self) -> None:
+        problems: list[Problem] = [
+            problem for found in self.store.problems.values() for problem in found
+        ]
+        problems += self._compiler.problems()
+        problems += refusal_problems(self.status)
+        before, self.findings = set(self.findings), findings(problems, self._source.place)
+        for finding in self.findings:
+            if finding not in before:
+                log.warning("finding.appeared", **finding.to_dict())
+        for finding in before.difference(self.findings):
+            log.info(
+                "finding.resolved", code=finding.problem.code, about=str(finding.problem.about)
+            )
+
+    # -- what proxies say (xds.server.Observer) ----------------------------------------------------
+
+    def opened(self, stream: int, node: Node, now: float) -> None:
+        """A proxy has introduced itself."""
+        self.status.opened(stream, node, now)
+        log.info("proxy.connected", node=node.id, stream=stream)
+
+    def said(self, stream: int, event: Event, now: float) -> None:
+        """A proxy has answered."""
+        self.status.said(stream, event, now)
+        if isinstance(event, Nacked):
+            log.warning("proxy.nacked", stream=stream, type=event.type_url, error=event.message)
+            self._look()
+
+    def closed(self, stream: int) -> None:
+        """A stream has ended."""
+        self.status.closed(stream)
+        log.info("proxy.disconnected", stream=stream)
