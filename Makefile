@@ -1,0 +1,34 @@
+# Each command prepares what it needs in .venv. ARGS goes to pytest: make test ARGS="tests/unit -x"
+# PYTHON chooses the interpreter for .venv: PYTHON=python3.12 make demo
+
+.PHONY: demo test check fix bench clean help
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo    watch rules take effect on live connections through a real Envoy (a minute)"
+	@echo "make test    run all tests; make test ARGS=\"tests/unit -x\" for some"
+	@echo "make check   formatting, lint, import rules, mypy, pyright, generated code"
+	@echo "make fix     format, and repair what the linter can"
+	@echo "make bench   run the benchmarks"
+	@echo "make clean   remove .venv and caches"
+
+demo: .venv/demo.stamp
+	@.venv/bin/meltemi demo
+
+test: .venv/dev.stamp
+	@scripts/test $(ARGS)
+
+check: .venv/dev.stamp
+	@scripts/check
+
+fix: .venv/dev.stamp
+	@scripts/fix
+
+bench: .venv/dev.stamp
+	@scripts/bench
+
+clean:
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+
+.venv/%.stamp: pyproject.toml scripts/setup
+	@scripts/setup $*
