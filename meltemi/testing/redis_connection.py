@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Self, TypeAlias, cast
 
 from redis.asyncio.connection import Connection
+from redis.exceptions import AuthenticationError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ class RedisConnection:
     ) -> Self:
         """Connect and, with a password, authenticate. ``protocol`` is the RESP version, 2 or 3.
 
-        Raises ConnectionError, also for a wrong password, as the library does.
+        The library greets at once, so a missing or wrong password shows here: RedisRefusedError.
+        Raises ConnectionError when nobody answers.
         """
         connection = Connection(
             host=address.host,
@@ -53,6 +54,8 @@ class RedisConnection:
         )
         try:
             await connection.connect()  # type: ignore[no-untyped-call]  # the library forgot one
+        except AuthenticationError as error:
+            raise RedisRefusedError(str(error)) from error
         except (RedisConnectionError, RedisTimeoutError) as error:
             raise ConnectionError(f"{address}: {error}") from error
         return cls(connection)
@@ -74,7 +77,7 @@ class RedisConnection:
         try:
             await self._connection.send_command(*command)
             return cast("RedisValue", await self._connection.read_response())
-        except ResponseError as error:
+        except (ResponseError, AuthenticationError) as error:  # the latter is a ConnectionError
             raise RedisRefusedError(str(error)) from error
         except (RedisConnectionError, RedisTimeoutError) as error:
             raise ConnectionError(str(error)) from error
