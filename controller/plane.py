@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -11,11 +12,13 @@ import structlog
 from meltemi.controller.findings import Finding, findings
 from meltemi.controller.fleet import Fleet
 from meltemi.controller.loop import Loop
-from meltemi.controller.presets import reference_group
+from meltemi.controller.nodes import profile
+from meltemi.controller.presets import preset
 from meltemi.controller.proxies import refusal_problems
 from meltemi.controller.sources import Synced
 from meltemi.controller.store import Store
 from meltemi.protocols.compiler import Compiler
+from meltemi.protocols.group import NOWHERE
 from meltemi.protocols.types import type_table
 from meltemi.xds.server import AdsServer
 from meltemi.xds.session import Nacked
@@ -85,7 +88,8 @@ class ControlPlane:
                 self._loop.submit(event)
                 continue
             # A group without proxies: what is wrong is told before the first one connects.
-            reference = reference_group(self._registry)
+            stock = profile(preset(), self._registry).group
+            reference = replace(stock, bind=NOWHERE)
             self._fleet.keep(reference)
             await self._loop.open(reference)
             self._ads.ready = True

@@ -60,6 +60,7 @@ class Compiler:
         group = Group(key)
         yield from self._settle(group, self._mesh.services.keys(), frozenset())
         group.commit()
+        group.take_changed()  # nobody has seen it yet, so nothing has changed for anybody
         self._groups[key] = group
 
     def close(self, key: GroupKey) -> None:
