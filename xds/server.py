@@ -1,0 +1,349 @@
+"""The ADS server: sessions behind grpc.aio. The only module that imports grpc.
+
+Raw bytes in and out. Per stream one reader feeds the session and one writer drains it; nothing is
+queued behind a slow proxy but the next response, made of the latest state when it can be written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import count
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import grpc
+import grpc.aio
+
+from meltemi.xds import resource
+from meltemi.xds.dialect import Delta, Sotw
+from meltemi.xds.session import Session
+from meltemi.xds.wire import ProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
+
+    from meltemi.xds.dialect import Dialect
+    from meltemi.xds.resource import Key, TypeRules, TypeUrl
+    from meltemi.xds.session import Event
+    from meltemi.xds.snapshot import Snapshot
+    from meltemi.xds.wire import Node
+
+    Context = grpc.aio.ServicerContext[bytes, bytes]
+
+AGGREGATED = "envoy.service.discovery.v3.AggregatedDiscoveryService"
+
+SERVICES: Mapping[str, TypeUrl] = {
+    "envoy.service.listener.v3.ListenerDiscoveryService/Listeners": resource.LISTENER,
+    "envoy.service.cluster.v3.ClusterDiscoveryService/Clusters": resource.CLUSTER,
+    "envoy.service.endpoint.v3.EndpointDiscoveryService/Endpoints": resource.ENDPOINT,
+    "envoy.service.extension.v3.ExtensionConfigDiscoveryService/ExtensionConfigs": (
+        resource.EXTENSION
+    ),
+    "envoy.service.runtime.v3.RuntimeDiscoveryService/Runtime": resource.RUNTIME,
+    "envoy.service.secret.v3.SecretDiscoveryService/Secrets": resource.SECRET,
+}
+"""Services of one type: what follows ``Stream`` and ``Delta`` in the method, by service."""
+
+_OPTIONS = (
+    # A delta reconnect lists every version that the proxy holds: 63 bytes and more for each.
+    ("grpc.max_receive_message_length", 32 * 1024 * 1024),
+    ("grpc.max_concurrent_streams", 100),
+    ("grpc.so_reuseport", 0),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    # Proxies send keepalives of their own; the default calls that abuse below five minutes.
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+)
+
+
+class Refused(Exception):
+    """A proxy is not served: the stream ends with this status."""
+
+    def __init__(self, code: grpc.StatusCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class Observer(Protocol):
+    """Who hears what proxies say. Times are those of the server's clock, in seconds."""
+
+    def opened(self, stream: int, node: Node, now: float) -> None: ...
+    def said(self, stream: int, event: Event, now: float) -> None: ...
+    def closed(self, stream: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds that a peer may take: to say the first word, and to read a response.
+
+    ``stop``: how long a stopping server waits for writes that are under way.
+    """
+
+    first_request: float = 15.0
+    write: float = 60.0
+    stop: float = 5.0
+
+
+class Group:
+    """Proxies that share a snapshot.
+
+    ``drain``: seconds for which their connections use what was taken away. ``on_empty`` is called
+    when the last stream has gone; the owner may then forget the group.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        *,
+        drain: float = 600.0,
+        on_empty: Callable[[Group], None] | None = None,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self.drain = drain
+        self._snapshot = snapshot
+        self._on_empty = on_empty
+        self._clock = clock
+        self._streams: set[_Stream] = set()
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What the proxies should hold now."""
+        return self._snapshot
+
+    def __len__(self) -> int:
+        """How many streams are open."""
+        return len(self._streams)
+
+    def publish(self, snapshot: Snapshot, changed: Collection[Key]) -> None:
+        """Let all streams know. ``changed`` are all keys in which the snapshot differs."""
+        self._snapshot = snapshot
+        now = self._clock()
+        for stream in self._streams:
+            stream.session.update(snapshot, changed, now)
+            stream.wake.set()
+
+    def add(self, stream: _Stream) -> None:
+        """A stream has joined; called by the server."""
+        self._streams.add(stream)
+
+    def remove(self, stream: _Stream) -> None:
+        """A stream has left; called by the server."""
+        self._streams.discard(stream)
+        if not self._streams and self._on_empty is not None:
+            self._on_empty(self)
+
+
+class AdsServer:
+    """Serves groups of proxies over plaintext gRPC on loopback.
+
+    ``groups`` finds the group of a node, or raises ``Refused``. ``services`` are offered beside
+    the aggregated one where their type is in ``rules``. Nobody is served before ``ready`` is set.
+    """
+
+    def __init__(
+        self,
+        rules: Sequence[TypeRules],
+        groups: Callable[[Node], Awaitable[Group]],
+        observer: Observer,
+        *,
+        identifier: str = "meltemi",
+        services: Mapping[str, TypeUrl] = SERVICES,
+        limits: Limits | None = None,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self.ready = False
+        self._rules = tuple(rules)
+        self._groups = groups
+        self._observer = observer
+        self._identifier = identifier
+        self._limits = limits or Limits()
+        self._clock = clock
+        self._numbers = count(1)
+        self._stopping = asyncio.Event()
+        served = {rule.type_url for rule in rules}
+        self._services = {name: url for name, url in services.items() if url in served}
+
+    @asynccontextmanager
+    async def serve(self, address: str) -> AsyncGenerator[int]:
+        """Listen on ``host:port`` while the context lasts; gives the port (useful with port 0).
+
+        Raises ValueError for an address that is not loopback, OSError when it is taken.
+        """
+        _require_loopback(address)
+        server = grpc.aio.server(options=_OPTIONS)
+        server.add_generic_rpc_handlers(tuple(self._handlers()))
+        try:
+            port = server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise OSError(f"cannot listen on {address}: {error}") from error
+        await server.start()
+        try:
+            yield port
+        finally:
+            # Idle streams would make the server wait the whole grace period: they end themselves.
+            self._stopping.set()
+            await server.stop(self._limits.stop)
+
+    def _handlers(self) -> list[grpc.GenericRpcHandler]:
+        names = {f"{AGGREGATED}/AggregatedResources": "", **self._services}
+        return [self._handler(name, type_url) for name, type_url in names.items()]
+
+    def _handler(self, name: str, only: TypeUrl) -> grpc.GenericRpcHandler:
+        service, _, noun = name.partition("/")
+
+        async def sotw(_: object, context: Context) -> None:
+            await self._serve_stream(Sotw(), only, context)
+
+        async def delta(_: object, context: Context) -> None:
+            await self._serve_stream(Delta(), only, context)
+
+        # grpc's stubs know the blocking flavour of handlers only.
+        methods: dict[str, Any] = {f"Stream{noun}": sotw, f"Delta{noun}": delta}
+        return grpc.method_handlers_generic_handler(
+            service,
+            {name: grpc.stream_stream_rpc_method_handler(run) for name, run in methods.items()},
+        )
+
+    async def _serve_stream(self, dialect: Dialect[Any], only: TypeUrl, context: Context) -> None:
+        if not self.ready:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the configuration is not loaded yet")
+        try:
+            async with asyncio.timeout(self._limits.first_request):
+                first = await _read(context)
+            if first is not None:
+                await self._serve_session(dialect, only, context, first)
+        except TimeoutError:
+            await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the peer took too long")
+        except ProtocolError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        except Refused as refused:
+            await context.abort(refused.code, refused.message)
+        except grpc.aio.InternalError:
+            return  # what grpc raises from a read or write when the peer has gone
+
+    async def _serve_session(
+        self, dialect: Dialect[Any], only: TypeUrl, context: Context, first: bytes
+    ) -> None:
+        node = dialect.node(first)
+        group = await self._groups(node)
+        session = Session(
+            dialect,
+            self._rules,
+            group.snapshot,
+            node_id=node.id,
+            identifier=self._identifier,
+            drain=group.drain,
+            only=only,
+        )
+        stream = _Stream(next(self._numbers), session, context, self._observer, self._clock)
+        self._observer.opened(stream.number, node, self._clock())
+        del node  # 60 kB of extensions and metadata; the owner keeps what it needs
+        group.add(stream)
+        try:
+            stream.take(first)
+            await self._run(stream)
+        finally:
+            group.remove(stream)
+            self._observer.closed(stream.number)
+
+    async def _run(self, stream: _Stream) -> None:
+        """Until the peer ends, fails or breaks the protocol, or the server stops."""
+        reader = asyncio.create_task(stream.read())
+        writer = asyncio.create_task(stream.write(self._limits.write))
+        stopped = asyncio.create_task(self._stopping.wait())
+        tasks: tuple[asyncio.Task[Any], ...] = (reader, writer, stopped)
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if reader.done():
+                reader.result()
+            stream.finish()
+            await writer
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        if stopped.done():
+            raise Refused(grpc.StatusCode.UNAVAILABLE, "the server is stopping")
+
+
+class _Stream:
+    """One open stream: the session and its transport."""
+
+    def __init__(
+        self,
+        number: int,
+        session: Session[Any],
+        context: Context,
+        observer: Observer,
+        clock: Callable[[], float],
+    ) -> None:
+        self.number = number
+        self.session = session
+        self.wake = asyncio.Event()
+        self._context = context
+        self._observer = observer
+        self._clock = clock
+        self._finishing = False
+
+    def take(self, raw: bytes) -> None:
+        """Feed a request."""
+        now = self._clock()
+        for event in self.session.receive(raw, now):
+            self._observer.said(self.number, event, now)
+        self.wake.set()
+
+    async def read(self) -> None:
+        """Feed requests until the peer has no more."""
+        while (raw := await _read(self._context)) is not None:
+            self.take(raw)
+
+    def finish(self) -> None:
+        """End when everything that is due has been written."""
+        self._finishing = True
+        self.wake.set()
+
+    async def write(self, patience: float) -> None:
+        """Write what is due, whenever something is. A peer that stops reading ends its stream."""
+        while True:
+            self.wake.clear()
+            while (response := self.session.next_response(self._clock())) is not None:
+                async with asyncio.timeout(patience):
+                    await self._context.write(response)
+            if self._finishing:
+                return
+            await self._due()
+
+    async def _due(self) -> None:
+        deadline = self.session.deadline()
+        delay = None if deadline is None else max(0.0, deadline - self._clock())
+        try:
+            async with asyncio.timeout(delay):
+                await self.wake.wait()
+        except TimeoutError:
+            return
+
+
+async def _read(context: Context) -> bytes | None:
+    """The next request; None when the peer has no more."""
+    request = cast("object", await context.read())
+    return request if isinstance(request, bytes) else None
+
+
+def _require_loopback(address: str) -> None:
+    """Raises ValueError with a sentence for the user."""
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    try:
+        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback or not port.isdecimal():
+        raise ValueError(
+            f"cannot listen on {address!r}: without TLS only a loopback address is allowed, "
+            "such as 127.0.0.1:18000"
+        )
