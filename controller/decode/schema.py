@@ -122,7 +122,7 @@ def _clean(value: object, shape: _Shape, path: str, notes: Notes) -> object:
     """The value without nulls and without fields that are not used; the notes name the latter."""
     if (mapping := as_mapping(value)) is not None:
         return _clean_mapping(mapping, shape, path, notes)
-    if (items := _as_list(value)) is not None and (inner := shape.item) is not None:
+    if (items := as_list(value)) is not None and (inner := shape.item) is not None:
         return [_clean(item, inner, f"{path}[{i}]", notes) for i, item in enumerate(items)]
     return value
 
@@ -132,7 +132,8 @@ def as_mapping(value: object) -> dict[str, object] | None:
     return cast("dict[str, object]", value) if isinstance(value, dict) else None
 
 
-def _as_list(value: object) -> list[object] | None:
+def as_list(value: object) -> list[object] | None:
+    """The value, if it is a list."""
     return cast("list[object]", value) if isinstance(value, list) else None
 
 

@@ -1,0 +1,196 @@
+"""A file or a folder of YAML and JSON, read once or watched.
+
+Watching only says when to look; what is there is always read from the disk. A folder that is
+deleted as a whole keeps its last state in force until it is there again: it may be a volume that
+is being mounted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from meltemi.controller.objects import FILE
+from meltemi.controller.sources import SourceError, Synced
+from meltemi.controller.sources.documents import MAX_FILE, too_large
+from meltemi.controller.sources.folder import Folder
+from meltemi.controller.sources.watch import Watch
+from meltemi.protocols.model import Ref
+from meltemi.protocols.problem import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Iterator
+    from pathlib import Path
+
+    from meltemi.controller.objects import Change
+    from meltemi.controller.sources import Event, Place
+    from meltemi.controller.sources.folder import Content
+
+UNREADABLE = "MEL0101"
+SUFFIXES = (".yaml", ".yml", ".json")
+
+SETTLE = 0.2
+"""Seconds without a change after which a file counts as completely written."""
+
+_ALL = ""  # stands for every file
+_CHECK = 2.0  # seconds between two looks whether the watched folder is still the same one
+
+
+class FilesSource:
+    """The files below ``path``, or that one file. ``settle`` in seconds."""
+
+    def __init__(self, path: str | Path, *, settle: float = SETTLE) -> None:
+        self._path = os.fspath(path)
+        self._root = os.path.abspath(self._path)
+        self._is_folder = os.path.isdir(self._root)
+        self._settle = settle
+        self._folder = Folder()
+        self._due: dict[str, float] = {}
+
+    def read(self) -> tuple[Change, ...]:
+        """Everything that is there now. Raises SourceError if the path is not there."""
+        if not os.path.exists(self._root):
+            raise SourceError(f"{self._path}: there is no such file or folder")
+        return self._folder.update(self._everything())
+
+    def place(self, problem: Problem) -> Place | None:
+        """The file and line that a problem is about."""
+        return self._folder.place(problem)
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Everything, then ``Synced``, then what changes. Raises SourceError."""
+        watch = Watch(self._root)
+        try:
+            await watch.begin()
+            yield self.read()
+            yield Synced()
+            while True:
+                changed = await watch.wait(self._patience())
+                if not watch.is_sound():
+                    await watch.end()
+                    watch = Watch(self._root)
+                    await watch.begin()
+                    changed = {self._root}
+                if changes := self._look(changed):
+                    yield changes
+        finally:
+            await watch.end()
+
+    def _patience(self) -> float:
+        """How long to wait for a change, in seconds."""
+        now = asyncio.get_running_loop().time()
+        return max(0.0, min([_CHECK, *(due - now for due in self._due.values())]))
+
+    def _look(self, changed: Iterable[str]) -> tuple[Change, ...]:
+        """What changed paths mean, and files that have been quiet for long enough."""
+        now = asyncio.get_running_loop().time()
+        later = now + self._settle
+        if self._is_gone():
+            self._due = {_ALL: later}
+            return ()
+        touched = {path for found in changed for path in self._concerned(found)}
+        quiet = {path for path, due in self._due.items() if due <= now} - touched
+        changes = (
+            *self._folder.update(self._contents(touched | (quiet & {_ALL})), final=False),
+            *self._folder.update(self._contents(quiet - {_ALL})),
+        )
+        # A whole folder is looked at once more: a file may have come before its own watch did.
+        waiting = self._folder.waiting | (touched & {_ALL})
+        self._due = {
+            path: later if path in touched else self._due.get(path, later) for path in waiting
+        }
+        return changes
+
+    def _is_gone(self) -> bool:
+        """Whether the whole folder is; a file is gone only if its folder is still there."""
+        if os.path.exists(self._root):
+            self._is_folder = os.path.isdir(self._root)
+            return False
+        return self._is_folder or not os.path.isdir(os.path.dirname(self._root))
+
+    def _concerned(self, changed: str) -> Iterator[str]:
+        """The files that a changed path stands for."""
+        if changed == self._root:
+            yield _ALL if self._is_folder else self._path
+            return
+        top = self._root if self._is_folder else os.path.dirname(self._root)
+        parts = os.path.relpath(changed, top).split("/")
+        if any(part.startswith("..") for part in parts):
+            yield _ALL  # a ConfigMap's volume: `..data` is a link to its current state
+        elif not self._is_folder or any(part.startswith(".") for part in parts):
+            return
+        elif os.path.isdir(changed) or self._was_folder("/".join(parts)):
+            yield _ALL
+        elif _is_source(parts[-1]):
+            yield os.path.join(self._path, *parts)
+
+    def _was_folder(self, relative: str) -> bool:
+        prefix = os.path.join(self._path, relative, "")
+        return any(path.startswith(prefix) for path in self._folder.paths)
+
+    def _contents(self, paths: Iterable[str]) -> dict[str, Content]:
+        contents: dict[str, Content] = {}
+        for path in paths:
+            contents |= self._everything() if path == _ALL else {path: _content(path)}
+        return contents
+
+    def _everything(self) -> dict[str, Content]:
+        """All files, and None for those that are gone."""
+        if os.path.isdir(self._path):
+            found = dict(_tree(self._path, set()))
+        else:
+            found = {self._path: _content(self._path)}
+        closed = tuple(
+            os.path.join(path, "") for path, c in found.items() if isinstance(c, Problem)
+        )
+        gone = (path for path in self._folder.paths - found.keys() if not path.startswith(closed))
+        return {**found, **dict.fromkeys(gone)}
+
+
+def _tree(folder: str, seen: set[str]) -> Iterator[tuple[str, Content]]:
+    """The contents of a folder and those below it; of one that cannot be listed, the reason."""
+    if (real := os.path.realpath(folder)) in seen:
+        return  # a link to a folder above
+    seen.add(real)
+    try:
+        names = sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        yield folder, _unreadable(folder, error)
+        return
+    for name in names:
+        path = os.path.join(folder, name)
+        if name.startswith("."):
+            continue
+        if os.path.isdir(path):
+            yield from _tree(path, seen)
+        elif _is_source(name):
+            yield path, _content(path)
+
+
+def _is_source(name: str) -> bool:
+    """No hidden files, and nothing that editors leave beside a file (``x.yaml~``, ``#x.yaml#``)."""
+    return name.endswith(SUFFIXES) and not name.startswith((".", "#"))
+
+
+def _content(path: str) -> Content:
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            return None  # opening a pipe would wait for its writer
+        if status.st_size > MAX_FILE:
+            return too_large(path, "file", MAX_FILE)
+        with open(path, "rb") as file:
+            return file.read(MAX_FILE + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        return _unreadable(path, error)
+
+
+def _unreadable(path: str, error: OSError) -> Problem:
+    cause = f"it cannot be read: {error.strerror}"
+    return Problem(UNREADABLE, Ref(FILE, "", path), cause, "make it readable")
