@@ -32,12 +32,10 @@ def serve(path: Path, *, xds: tuple[str, int], admin: tuple[str, int]) -> int:
     plane = ControlPlane(registry, FilesSource(path), configured)
     try:
         asyncio.run(_run(plane, xds, admin))
-    except* SourceError as group:
-        return _fail(USAGE, _first(group))
-    except* ValueError as group:
-        return _fail(USAGE, _first(group))
-    except* OSError as group:
-        return _fail(UNREACHABLE, _first(group))
+    except BaseExceptionGroup as group:
+        return _failed(_first(group))
+    except (SourceError, ValueError, OSError) as error:
+        return _failed(error)
     return FINE
 
 
@@ -51,11 +49,19 @@ async def _run(plane: ControlPlane, xds: tuple[str, int], admin: tuple[str, int]
         await stop.wait()
 
 
-def _first(group: BaseExceptionGroup[Exception]) -> str:
-    error: BaseException = group
+def _failed(error: BaseException) -> int:
+    """A sentence for what a user can mend; everything else is ours and keeps its traceback."""
+    if isinstance(error, SourceError | ValueError):
+        return _fail(USAGE, str(error))
+    if isinstance(error, OSError):
+        return _fail(UNREACHABLE, str(error))
+    raise error
+
+
+def _first(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    return str(error)
+    return error
 
 
 def _fail(code: int, text: str) -> int:
