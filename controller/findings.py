@@ -50,7 +50,7 @@ class Finding:
         """From the catalogue."""
         return CODES[self.problem.code].title
 
-    def record(self) -> FindingRecord:
+    def to_dict(self) -> FindingRecord:
         """As programs read it."""
         about = self.problem.about
         return {

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 UNREADABLE = "MEL0101"
 SUFFIXES = (".yaml", ".yml", ".json")
+STDIN = "<stdin>"
+"""What to call documents that came from standard input."""
 
 SETTLE = 0.2
 """Seconds without a change after which a file counts as completely written."""
