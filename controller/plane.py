@@ -117,7 +117,7 @@ class ControlPlane:
         before, self.findings = set(self.findings), findings(problems, self._source.place)
         for finding in self.findings:
             if finding not in before:
-                log.warning("finding.appeared", **finding.record())
+                log.warning("finding.appeared", **finding.to_dict())
         for finding in before.difference(self.findings):
             log.info(
                 "finding.resolved", code=finding.problem.code, about=str(finding.problem.about)

@@ -39,7 +39,7 @@ def application(plane: ControlPlane) -> Starlette:
         return JSONResponse(describe(plane.status, secrets, monotonic()))
 
     async def findings(_: Request) -> Response:
-        return JSONResponse([finding.record() for finding in plane.findings])
+        return JSONResponse([finding.to_dict() for finding in plane.findings])
 
     pages = {"healthz": healthz, "readyz": readyz, "proxies": proxies, "findings": findings}
     return Starlette(routes=[Route(f"/{name}", page) for name, page in pages.items()])
