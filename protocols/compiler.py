@@ -98,6 +98,8 @@ class Compiler:
             if key in self._shared:
                 self._renew(key)
                 yield
+        for group in [*self._groups.values()]:
+            yield from self._settle(group, group.take_crossed(), frozenset(), recompiled)
         for key in self._reading("endpoints", dirty.endpoints) - recompiled:
             if (shared := self._shared.get(key)) is not None:
                 self._replace(shared, reassign(shared.piece, self._mesh))
@@ -131,7 +133,6 @@ class Compiler:
         while queue:
             host = next(iter(queue))
             del queue[host]
-            before = group.imported()
             wanted = dict(self._wanted(group, host))
             for key in set(group.hosts.get(host, ())) - wanted.keys():
                 self._leave(group, key)
@@ -146,7 +147,7 @@ class Compiler:
                 del group.hosts[host]
             if host not in self._mesh.services:
                 self._last_good.pop(host, None)
-            queue |= dict.fromkeys(sorted((before ^ group.imported()) - {host}))
+            queue |= dict.fromkeys(sorted(group.take_crossed()))
 
     def _wanted(self, group: Group, host: str) -> Iterator[tuple[PieceKey, Sight]]:
         sight = look(self._mesh, host, group.key.namespace)
@@ -174,17 +175,11 @@ class Compiler:
         shared = self._shared[key]
         known = group.piece(key)
         if known is not shared.piece or full != (key in group.full):
-            if key in group.full and known is not None:
-                group.imports.subtract(known.reads.hosts)
             group.put(shared.piece, full=full)
-            if full:
-                group.imports.update(shared.piece.reads.hosts)
         shared.groups.add(group.key)
 
     def _leave(self, group: Group, key: PieceKey) -> None:
         shared = self._shared[key]
-        if key in group.full:
-            group.imports.subtract(shared.piece.reads.hosts)
         group.drop(key)
         shared.groups.discard(group.key)
         if not shared.groups:
@@ -233,7 +228,8 @@ class Compiler:
         if good is None:
             return Piece.empty(key, Reads(hosts=frozenset({key.host})), (problem,))
         reads = replace(good.reads, hosts=good.reads.hosts | {key.host})
-        return replace(good, key=key, reads=reads, problems=(*good.problems, problem))
+        stale = replace(good, key=key, reads=reads, problems=(*good.problems, problem))
+        return reassign(stale, self._mesh)
 
     def _replace(self, shared: _Shared, piece: Piece) -> None:
         """A piece's new state, in the index and in every group that has it."""
@@ -243,9 +239,6 @@ class Compiler:
             self._index(piece.reads, piece.key, add=True)
         for group_key in shared.groups:
             if (group := self._groups.get(group_key)) is not None:
-                if piece.key in group.full:
-                    group.imports.subtract(old.reads.hosts)
-                    group.imports.update(piece.reads.hosts)
                 group.put(piece, full=piece.key in group.full)
 
     def _index(self, reads: Reads, key: PieceKey, *, add: bool) -> None:

@@ -82,6 +82,7 @@ class Group:
     full: set[PieceKey] = field(default_factory=set["PieceKey"])
     imports: Counter[str] = field(default_factory=Counter[str])
     changed: set[Key] = field(default_factory=set[Key])
+    _crossed: set[str] = field(default_factory=set[str])
     _pieces: dict[PieceKey, Piece] = field(default_factory=dict["PieceKey", "Piece"])
     _given: dict[PieceKey, Mapping[Key, Resource]] = field(
         default_factory=dict["PieceKey", "Mapping[Key, Resource]"]
@@ -98,26 +99,21 @@ class Group:
     def put(self, piece: Piece, *, full: bool) -> None:
         """Add a piece, or its new state."""
         key = piece.key
+        self._lead(self._pieces[key] if key in self.full else None, piece if full else None)
         self._pieces[key] = piece
+        (self.full.add if full else self.full.discard)(key)
         self._set_runtime(key, piece.runtime if full else {})
-        if full != (key in self.full):
-            (self.full.add if full else self.full.discard)(key)
-            for address in key.listen:
-                claims = self._claims.setdefault(address, set())
-                (claims.add if full else claims.discard)(key)
-                self._give(claims - {key})
+        self._claim(key, wanted=full and bool(piece.listeners))
         self._give([key])
 
     def drop(self, key: PieceKey) -> None:
         """Remove a piece."""
-        del self._pieces[key]
+        piece = self._pieces.pop(key)
+        self._lead(piece if key in self.full else None, None)
         self.full.discard(key)
         self._set_runtime(key, {})
         self._pending |= dict.fromkeys(self._given.pop(key, {}))
-        for address in key.listen:
-            claims = self._claims.get(address, set())
-            claims.discard(key)
-            self._give(claims)
+        self._claim(key, wanted=False)
 
     def piece(self, key: PieceKey) -> Piece | None:
         """The present state of a piece."""
@@ -154,11 +150,13 @@ class Group:
         self.changed.clear()
         return changed
 
-    def imported(self) -> frozenset[str]:
-        """Hosts that routes lead to, where that decides what the group needs of them."""
-        if "*" in self.key.services:
-            return frozenset()
-        return frozenset(host for host, count in self.imports.items() if count > 0)
+    def take_crossed(self) -> frozenset[str]:
+        """Hosts that routes began or ceased to lead to since the last call, where that decides
+        what the group needs of them.
+        """
+        crossed = frozenset[str]() if "*" in self.key.services else frozenset(self._crossed)
+        self._crossed.clear()
+        return crossed
 
     def problems(self) -> Iterable[Problem]:
         """What is wrong on these proxies only."""
@@ -187,6 +185,23 @@ class Group:
                     "map one of them with `ports` in the node metadata, or bind to virtual IPs",
                 )
 
+    def _lead(self, before: Piece | None, after: Piece | None) -> None:
+        """Count the other hosts that full pieces lead to."""
+        old = before.reads.hosts - {before.key.host} if before else frozenset[str]()
+        new = after.reads.hosts - {after.key.host} if after else frozenset[str]()
+        self.imports.subtract(old - new)
+        self.imports.update(new - old)
+        self._crossed |= {host for host in old - new if not self.imports[host]}
+        self._crossed |= {host for host in new - old if self.imports[host] == 1}
+
+    def _claim(self, key: PieceKey, *, wanted: bool) -> None:
+        """Take or leave the piece's addresses; others may win or lose their listeners by it."""
+        for address in key.listen:
+            claims = self._claims.setdefault(address, set())
+            if wanted != (key in claims):
+                (claims.add if wanted else claims.discard)(key)
+                self._give(claims - {key})
+
     def _about(self, key: PieceKey) -> Ref:
         return key.chosen[0] or Ref("Service", "", key.host)
 
@@ -202,9 +217,10 @@ class Group:
     def _contribution(self, piece: Piece) -> Mapping[Key, Resource]:
         if piece.key not in self.full:
             return piece.own_clusters()
+        # A piece that never compiled has no listeners.
         lost = {
             listener
-            for address, listener in zip(piece.key.listen, piece.listeners, strict=True)
+            for address, listener in zip(piece.key.listen, piece.listeners, strict=False)
             if min(self._claims[address], key=_precedence) != piece.key
         }
         if not lost:
@@ -223,12 +239,12 @@ class Group:
     def _runtime(self) -> Resource:
         """The one layer of ours: a layer is replaced as a whole, so it holds all keys."""
         values = {name: value for found in self._runtimes.values() for name, value in found.items()}
-        origins = [
-            route.route.ref
-            for key in self._runtimes
-            for route in self._pieces[key].resolution.routes
-            if route.mirrors
-        ]
+        origins = dict.fromkeys(
+            origin
+            for key in sorted(self._runtimes, key=_precedence)
+            for listener in self._pieces[key].listeners
+            for origin in self._pieces[key].resources[listener].origins
+        )
         layer = Struct.from_dict(dict(sorted(values.items())))
         body = encode(Runtime(name=naming.RUNTIME_LAYER, layer=layer))
         return Resource(

@@ -124,6 +124,8 @@ class Resolver:
         parts = tuple(entry for entry in found if isinstance(entry, Part))
         if missing:
             return _Outcome(None, (), missing)
+        if not parts:
+            return _Outcome(None, (), (_without_destination(route),))
         cluster, splits = parts[0].label, tuple[Split, ...]()
         if len(parts) > 1:
             split = self._split(rule, route, label, parts)
@@ -289,6 +291,16 @@ def _unreachable(route: Route, above: Route) -> Problem:
         route.ref,
         f"the route above it ({above.ref.field}) matches every request",
         "move the route without a match to the end",
+        unserved=True,
+    )
+
+
+def _without_destination(route: Route) -> Problem:
+    return Problem(
+        "MEL0109",
+        route.ref.at(f"{route.ref.field}.route"),
+        "the route has no destination",
+        "name the host that its requests go to",
         unserved=True,
     )
 
