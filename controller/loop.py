@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from meltemi.protocols.model import Dirty
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from meltemi.controller.objects import Change
     from meltemi.controller.store import Store
+    from meltemi.controller.turnover import Turnover
     from meltemi.protocols.compiler import Compiler
     from meltemi.protocols.group import Group, GroupKey
 
@@ -25,7 +26,7 @@ class Loop:
 
     ``published`` is called, without a pause in between, for every group whose snapshot changed,
     ``settled`` once after each round. Requests that arrive during a round wait for the next:
-    changes merge, nobody queues history.
+    changes merge, nobody queues history. ``turnover``: the endpoints that the compiler reads.
     """
 
     def __init__(
@@ -34,8 +35,10 @@ class Loop:
         compiler: Compiler,
         published: Callable[[Group], None],
         settled: Callable[[], None],
+        turnover: Turnover,
     ) -> None:
         self._store = store
+        self._turnover = turnover
         self._compiler = compiler
         self._published = published
         self._settled = settled
@@ -65,13 +68,26 @@ class Loop:
     async def run(self) -> None:
         """Rounds, for ever."""
         while True:
-            await self._wake.wait()
+            await self._due()
             self._wake.clear()
             await self._round()
+
+    async def _due(self) -> None:
+        """Until something was asked for, or hosts that were leaving must go."""
+        deadline = self._turnover.deadline()
+        delay = None if deadline is None else max(0.0, deadline - monotonic())
+        try:
+            async with asyncio.timeout(delay):
+                await self._wake.wait()
+        except TimeoutError:
+            return
 
     async def _round(self) -> None:
         changes, self._changes = self._changes, []
         dirty = self._store.apply(changes) if changes else Dirty()
+        now = monotonic()
+        self._turnover.update(self._services(dirty.hosts | dirty.endpoints), now)
+        dirty |= Dirty(endpoints=self._turnover.expire(now))
         await self._work(self._compiler.update(dirty))
         for group in self._compiler.groups():
             if group.changed:
@@ -85,6 +101,11 @@ class Loop:
             if not future.cancelled():
                 future.set_result(self._compiler.group(key))
         self._settled()
+
+    def _services(self, hosts: Iterable[str]) -> Iterator[tuple[str, str]]:
+        for host in hosts:
+            for service in self._store.mesh.services.get(host, ()):
+                yield service.namespace, host
 
     async def _work(self, pieces: Iterator[None]) -> None:
         started = monotonic()

@@ -17,6 +17,7 @@ from meltemi.controller.presets import preset
 from meltemi.controller.proxies import refusal_problems
 from meltemi.controller.sources import Synced
 from meltemi.controller.store import Store
+from meltemi.controller.turnover import Turnover
 from meltemi.protocols.compiler import Compiler
 from meltemi.protocols.group import NOWHERE
 from meltemi.protocols.types import type_table
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from meltemi.xds.session import Event
     from meltemi.xds.wire import Node
 
+SETTLING = 0.5
+"""Seconds beyond a health check's interval after which a new host has had its first checks."""
+
 log: Any = structlog.get_logger("meltemi")
 
 
@@ -50,10 +54,12 @@ class ControlPlane:
         self.findings: tuple[Finding, ...] = ()
         self._source = source
         self._registry = registry
+        interval = settings.health_check_interval
+        turnover = Turnover(self.store.mesh.endpoints, hold=interval + SETTLING)
         self._compiler = Compiler(
-            registry, self.store.mesh, check_interval=settings.health_check_interval
+            registry, replace(self.store.mesh, endpoints=turnover), check_interval=interval
         )
-        self._loop = Loop(self.store, self._compiler, self._published, self._settled)
+        self._loop = Loop(self.store, self._compiler, self._published, self._settled, turnover)
         self._fleet = Fleet(registry, self._loop)
         self._ads = AdsServer(
             type_table(registry.route_types), self._fleet.join, self, identifier=identifier

@@ -1,4 +1,4 @@
-"""Print docs/findings.md from the catalogue: ``python scripts/findings_page.py > docs/findings.md``."""
+"""Print docs/findings.md from the catalogue: redirect it there."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ HEAD = """# Findings
 
 <!-- Written by scripts/findings_page.py from protocols/problem.py. -->
 
-Everything that Meltemi has to say about your objects is a finding with a stable code: what is wrong, on
-which object and field, in which file and line, why, and what to do next. `meltemi validate`, the log, and the
-admin endpoint `/findings` show the same ones. **error**: something that was asked for is not in force.
-**warning**: it is in force, but look. **info**: for your information.
+Everything that Meltemi has to say about your objects is a finding with a stable code: what is
+wrong, on which object and field, in which file and line, why, and what to do next. `meltemi
+validate`, the log, and the admin endpoint `/findings` show the same ones. **error**: something
+that was asked for is not in force. **warning**: it is in force, but look. **info**: good to know.
 """
 
 CHAPTERS = {
