@@ -1,0 +1,149 @@
+"""Rules without a server: read once, compiled for proxies that need not be there."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
+
+from google.protobuf import json_format
+
+from meltemi.controller.findings import Finding, findings
+from meltemi.controller.nodes import profile
+from meltemi.controller.presets import preset
+from meltemi.controller.sources.files import STDIN, FilesSource
+from meltemi.controller.sources.folder import Folder
+from meltemi.controller.store import Store
+from meltemi.protocols.compiler import Compiler
+from meltemi.protocols.group import NOWHERE, VIP
+from meltemi.xds._pb import discovery_pb2
+from meltemi.xds.wire import ProtocolError, sotw_node
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from meltemi.controller.objects import Change
+    from meltemi.controller.settings import Settings
+    from meltemi.controller.sources import Place
+    from meltemi.protocols.group import Group, GroupKey
+    from meltemi.protocols.model import Mesh
+    from meltemi.protocols.problem import Problem
+    from meltemi.protocols.registry import Registry
+    from meltemi.xds.wire import Node
+
+
+NO_NODE = "it is no JSON of a core.v3.Node"
+
+
+class NodeFileError(Exception):
+    """A file does not hold a node. The text says what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offline:
+    """What was read, and a compiler that has looked at it."""
+
+    registry: Registry
+    store: Store
+    compiler: Compiler
+    place: Callable[[Problem], Place | None]
+
+    @property
+    def mesh(self) -> Mesh:
+        """What users want."""
+        return self.store.mesh
+
+    def group(self, key: GroupKey) -> Group:
+        """Everything that such proxies get."""
+        for _ in self.compiler.open(key):
+            pass
+        return self.compiler.group(key)
+
+    def findings(self) -> tuple[Finding, ...]:
+        """What is wrong with the objects, and with what was compiled of them so far."""
+        found = [problem for problems in self.store.problems.values() for problem in problems]
+        return findings((*found, *self.compiler.problems()), self.place)
+
+
+def read_path(path: Path, registry: Registry, settings: Settings) -> Offline:
+    """A file or a folder.
+
+    Raises:
+        SourceError: there is nothing to read.
+    """
+    source = FilesSource(path)
+    return _offline(source.read(), source.place, registry, settings)
+
+
+def read_text(text: bytes, registry: Registry, settings: Settings) -> Offline:
+    """Documents that came from standard input."""
+    folder = Folder()
+    return _offline(folder.update({STDIN: text}), folder.place, registry, settings)
+
+
+def _offline(
+    changes: Iterable[Change],
+    place: Callable[[Problem], Place | None],
+    registry: Registry,
+    settings: Settings,
+) -> Offline:
+    store = Store()
+    compiler = Compiler(registry, store.mesh, check_interval=settings.health_check_interval)
+    for _ in compiler.update(store.apply(changes)):
+        pass
+    return Offline(registry, store, compiler, place)
+
+
+def compile_everything(offline: Offline) -> None:
+    """Compile for stock proxies of every namespace, so that ``findings`` tells all there is.
+
+    Which services share an address is asked of proxies that bind to virtual IPs only: what else a
+    proxy binds to is its own affair.
+    """
+    stock = profile(preset(), offline.registry).group
+    reachable = frozenset(
+        f"{service.namespace}/{service.host}"
+        for services in offline.mesh.services.values()
+        for service in services
+        if service.addresses
+    )
+    for namespace in sorted(namespaces(offline.mesh)):
+        offline.group(replace(stock, namespace=namespace, bind=NOWHERE))
+        if reachable:
+            offline.group(replace(stock, namespace=namespace, bind=VIP, services=reachable))
+
+
+def namespaces(mesh: Mesh) -> frozenset[str]:
+    """The namespaces that something is in, and ``default``."""
+    tables = (mesh.services, mesh.rules, mesh.policies, mesh.redis, mesh.upstreams)
+    found = {entry.ref.namespace for table in tables for e in table.values() for entry in e}
+    return frozenset(found | {"default"})
+
+
+def parse_node(text: str | bytes) -> Node:
+    """A node from the proto-JSON of ``envoy.config.core.v3.Node``, such as Envoy's config dump
+    shows it: names in camelCase or snake_case, fields that do not matter here ignored.
+
+    Raises:
+        NodeFileError: it is no such JSON.
+    """
+    request = discovery_pb2.DiscoveryRequest()
+    try:
+        value: object = json.loads(text)
+        if not isinstance(value, dict):
+            raise NodeFileError(f"{NO_NODE}: it is no mapping")
+        fields = cast("dict[str, object]", value)
+        json_format.ParseDict(fields, request.node, ignore_unknown_fields=True)
+    except (json_format.ParseError, ValueError, RecursionError) as error:
+        raise NodeFileError(f"{NO_NODE}: {error}") from error
+    if not request.node.ListFields():
+        raise NodeFileError(
+            f"{NO_NODE}: it has no field of one; in Envoy's /config_dump the node is "
+            ".configs[0].bootstrap.node"
+        )
+    request.node.id = request.node.id or "file"
+    try:
+        return sotw_node(request.SerializeToString())
+    except ProtocolError as error:
+        raise NodeFileError(str(error)) from error

@@ -1,0 +1,95 @@
+"""``meltemi bootstrap``: the file that a standalone Envoy starts with."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from meltemi.cli.inputs import host_and_port, pairs
+from meltemi.cli.output import Document, fail, note, print_data
+
+if TYPE_CHECKING:
+    from meltemi.controller.dump import Json
+
+TEXTS = frozenset({"bind", "namespace"})
+"""Fields that are text even when they look like a number."""
+
+LISTS = frozenset({"services"})
+"""Fields that may be given once for each item."""
+
+
+def bootstrap(
+    xds: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where Meltemi serves xDS.")],
+    id: Annotated[str, typer.Option(metavar="ID", help="The proxy's name: node.id.")],
+    metadata: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="node.metadata.meltemi, such as bind=vip."),
+    ] = None,
+    sotw: Annotated[bool, typer.Option("--sotw", help="State of the world, not delta.")] = False,
+    admin_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Envoy's admin port on loopback; 0: a free one.")
+    ] = 0,
+    output: Annotated[
+        Document, typer.Option("--output", "-o", help="The format of the bootstrap.")
+    ] = "json",
+) -> None:
+    """Print the file that an Envoy starts with.
+
+    It names Meltemi as the source of everything. How to start Envoy is told on standard error.
+    """
+    host, port = host_and_port("--xds", xds, lowest=1)
+    if not id:
+        fail("--id is empty: give the proxy a name")
+    described = parse_metadata(metadata or [])
+    from meltemi.controller import bootstrap as document
+    from meltemi.controller.nodes import NodeError
+
+    try:
+        made = document.bootstrap(
+            document.Wish(host, port, id, described, sotw=sotw, admin_port=admin_port)
+        )
+    except NodeError as error:
+        fail(str(error))
+    print_data(made.document, output)
+    note(
+        f"start it with: envoy --config-path bootstrap.{output} --drain-time-s {made.drain}"
+        + ("" if admin_port else " --admin-address-path admin-address.txt")
+    )
+
+
+def parse_metadata(texts: list[str]) -> dict[str, Json]:
+    """``key=value``, the value as JSON if it is some; ``key.inner=value`` sets one entry of a
+    mapping, whose own key may have dots; ``services`` may be repeated.
+    """
+    found: dict[str, Json] = {}
+    for key, text in pairs("--metadata", texts):
+        name, dot, inner = key.partition(".")
+        value = _value(name, text)
+        before = found.get(name)
+        if dot:
+            mapping = found.setdefault(name, {})
+            if not isinstance(mapping, dict) or inner in mapping:
+                fail(f"--metadata {key!r} is given twice")
+            mapping[inner] = value
+        elif name in LISTS:
+            items = value if isinstance(value, list) else [value]
+            found[name] = [*cast("list[Json]", before or []), *items]
+        elif name in found:
+            fail(f"--metadata {key!r} is given twice")
+        else:
+            found[name] = value
+    return found
+
+
+def _value(name: str, text: str) -> Json:
+    try:
+        value: Json = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        return text
+    return text if name in TEXTS and not isinstance(value, str) else value
+
+
+def _no_constant(name: str) -> Json:
+    raise ValueError(f"{name} is no JSON")

@@ -1,0 +1,53 @@
+"""``meltemi serve`` and ``meltemi demo``: the commands that keep running."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from meltemi.cli.inputs import host_and_port
+from meltemi.cli.output import fail
+
+PathArgument = Annotated[
+    Path, typer.Argument(metavar="PATH", help="A file or folder of YAML, watched.")
+]
+
+
+def serve(
+    path: PathArgument,
+    xds: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Where Envoys connect; loopback only.")
+    ] = "127.0.0.1:18000",
+    admin: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Health, readiness, proxies and findings.")
+    ] = "127.0.0.1:18080",
+) -> None:
+    """Serve the rules in PATH to Envoys.
+
+    PATH is watched: a saved file takes effect at once. Ends with SIGTERM or Ctrl-C.
+    """
+    addresses = host_and_port("--xds", xds), host_and_port("--admin", admin)
+    from meltemi.controller.app import serve as run
+
+    raise typer.Exit(run(path, xds=addresses[0], admin=addresses[1]))
+
+
+def demo(
+    stay: Annotated[bool, typer.Option("--stay", help="Keep it up until Ctrl-C.")] = False,
+) -> None:
+    """Watch rules take effect on live calls.
+
+    Starts sample services, a real Envoy and clients, edits rules while calls run, and takes about
+    a minute. The exit code is 0 only if all that it claims was observed.
+    """
+    try:
+        from meltemi.demo import main
+
+        code = main(stay=stay)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("meltemi"):
+            raise
+        fail(f"the demo needs {error.name}, which is not installed: pip install 'meltemi[demo]'")
+    raise typer.Exit(code)
