@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from envoy_data_plane.envoy.config.core.v3 import RetryPolicy
 from envoy_data_plane.envoy.extensions.filters.network.generic_proxy import v3 as generic
@@ -44,6 +44,7 @@ from meltemi.protocols.api import (
 )
 from meltemi.protocols.encode import pack
 from meltemi.protocols.envoy import ads, extension, network_filter, seconds
+from meltemi.protocols.guard import header_name_error
 from meltemi.protocols.model import Matcher, MatchKind
 from meltemi.xds.resource import PREFIX
 
@@ -65,6 +66,7 @@ GENERIC_PROXY = Engine(
     ),
     route_type=f"{PREFIX}{PACKAGE}.v3.RouteConfiguration",
     matches={"interface": STRINGS, "method": STRINGS, ANY_OTHER: STRINGS},
+    rejects=lambda name, matcher: header_name_error(name),
     timeouts=True,
     retries=True,
 )
@@ -74,7 +76,7 @@ class Dubbo:
     """Dubbo2 frames with hessian2 bodies."""
 
     name = "dubbo"
-    attributes: ClassVar = {
+    attributes: Mapping[str, Attribute] = {
         "interface": Attribute("The service interface, such as org.demo.Greeter."),
         "method": Attribute("The method's name; a generic invocation's is `$invoke`."),
         "version": Attribute("The service's version."),

@@ -55,9 +55,8 @@ class Frame:
         """The piece. Raises what the plugin raises."""
         service, target = self.sight.service, self.key.target
         registered, engine, problems = self._engine()
-        resolver = Resolver(
-            self.mesh, self.namespace, service, self.port, registered.plugin, engine
-        )
+        spoken = self.registry.get(self.port.protocol) or registered
+        resolver = Resolver(self.mesh, self.namespace, service, self.port, spoken.plugin, engine)
         resolution = resolver.resolve(self.sight.rule)
         secrets, (auth, upstream_auth), secret_problems = self._credentials()
         scope = Scope(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from envoy_data_plane.envoy.config.core.v3 import DataSource, RuntimeFractionalPercent
 from envoy_data_plane.envoy.extensions.filters.network.redis_proxy.v3 import (
@@ -36,7 +36,7 @@ from meltemi.protocols.model import LoadBalancer, MatchKind, RedisFault, RedisSe
 from meltemi.protocols.problem import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import betterproto2
 
@@ -59,7 +59,7 @@ class Redis:
     """Redis and what speaks its protocol (Valkey)."""
 
     name = "redis"
-    attributes: ClassVar = {"key": Attribute("The command's first key.")}
+    attributes: Mapping[str, Attribute] = {"key": Attribute("The command's first key.")}
     engines = (REDIS_PROXY,)
 
     def compile(self, scope: Scope, engine: Engine) -> Compiled:

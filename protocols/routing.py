@@ -89,8 +89,9 @@ class Resolver:
         unserved: dict[Ref, str] = {}
         taken: set[str] = set()
         for route in map(normalized, rule.routes):
-            if routes and not routes[-1].route.match:
-                unreachable = _unreachable(route, routes[-1].route)
+            covering = next((r.route for r in routes if r.route.match in ({}, route.match)), None)
+            if covering is not None:
+                unreachable = _unreachable(route, covering)
                 problems.append(unreachable)
                 unserved[route.ref] = unreachable.cause
                 continue
@@ -286,11 +287,12 @@ def _differing(route: Route, one: Destination, other: Destination) -> Problem:
 
 
 def _unreachable(route: Route, above: Route) -> Problem:
+    matches = "the same requests" if above.match else "every request"
     return Problem(
         "MEL0310",
         route.ref,
-        f"the route above it ({above.ref.field}) matches every request",
-        "move the route without a match to the end",
+        f"the route above it ({above.ref.field}) matches {matches}",
+        "remove one of them" if above.match else "move the route without a match to the end",
         unserved=True,
     )
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING
 
 from envoy_data_plane.envoy.extensions.filters.network.tcp_proxy.v3 import TcpProxy
 
 from meltemi.protocols.api import Attribute, ClusterOptions, Compiled, Emitted, Engine, Scope
 from meltemi.protocols.envoy import network_filter
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 TCP_PROXY = Engine(
     name="tcp_proxy",
@@ -19,7 +22,7 @@ class Tcp:
     """Connections without a look inside; a weighted route splits them per connection."""
 
     name = "tcp"
-    attributes: ClassVar[dict[str, Attribute]] = {}
+    attributes: Mapping[str, Attribute] = {}
     engines = (TCP_PROXY,)
 
     def compile(self, scope: Scope, engine: Engine) -> Compiled:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from envoy_data_plane.envoy.config.core.v3 import RuntimeFractionalPercent
 from envoy_data_plane.envoy.config.route.v3 import HeaderMatcher
@@ -66,7 +66,7 @@ class Thrift:
     """Apache Thrift, framed, unframed or THeader, binary or compact."""
 
     name = "thrift"
-    attributes: ClassVar = {
+    attributes: Mapping[str, Attribute] = {
         "method": Attribute("The method's name; a multiplexed call's is `Service:method`."),
         "service": Attribute("The service's name of a multiplexed call (before the colon)."),
         ANY_OTHER: Attribute("A THeader header of that name."),

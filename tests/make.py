@@ -110,10 +110,10 @@ def regex(pattern: str) -> Matcher:
     return Matcher(MatchKind.REGEX, pattern)
 
 
-def route(index: int, *destinations: Destination, name: str = "", **match: Matcher) -> Route:
-    """The route at ``spec.routes[index]`` of the MetaRouter ``shop``."""
+def route(index: int, *destinations: Destination, **match: Matcher) -> Route:
+    """The unnamed route at ``spec.routes[index]`` of the MetaRouter ``shop``."""
     ref = Ref("MetaRouter", "default", "shop", field=f"spec.routes[{index}]")
-    return Route(ref, name, match, destinations)
+    return Route(ref, "", match, destinations)
 
 
 def rule(
