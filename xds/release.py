@@ -40,7 +40,8 @@ class _Sent(NamedTuple):
     deadline: float | None = None
 
 
-_UNSENT = _Sent()  # also what a refused cluster falls back to: it is not at the proxy
+# Also what a refused cluster falls back to: it is not at the proxy.
+_UNSENT = _Sent()
 
 
 class Release:
@@ -107,16 +108,12 @@ class Release:
     def resume(self, now: float) -> None:
         """The proxy reconnects: its clusters come first, though it may ask for others first."""
         if self._clusters and not self._asked and self._snapshot.of_type(self._clusters):
-            self._await_first(now)
+            self._first = _Sent(None, now + _limit(self._cluster_table().values()))
 
-    def subscribe(self, asked: Subscription, now: float, known: Container[str]) -> None:
+    def subscribe(self, asked: Subscription, known: Container[str]) -> None:
         """The stream asks for clusters for the first time; the proxy holds ``known`` ones."""
         self._asked = asked
-        selected = (name for name in self._cluster_table() if asked.selects(name))
-        if all(name in known for name in selected):
-            self._first = None
-        else:
-            self._await_first(now)
+        self._first = None if all(name in known for name in self._selected()) else _UNSENT
 
     def adopt(self, names: Iterable[str], now: float) -> None:
         """The proxy holds clusters of these names, perhaps unknown here: those linger from now."""
@@ -130,6 +127,8 @@ class Release:
         self._asked = asked
         for name in [name for name in self._fresh if not asked.selects(name)]:
             del self._fresh[name]
+        if self._first == _UNSENT and not self._selected():
+            self._first = None
         return self._settle(now)
 
     def update(self, snapshot: Snapshot, changed: Collection[Key], now: float) -> Collection[Key]:
@@ -195,8 +194,8 @@ class Release:
 
     # How it comes about
 
-    def _await_first(self, now: float) -> None:
-        self._first = _Sent(None, now + _limit(self._cluster_table().values()))
+    def _selected(self) -> list[str]:
+        return [name for name in self._cluster_table() if self._asked.selects(name)]
 
     def _cluster_table(self) -> Mapping[str, Resource]:
         return self._snapshot.of_type(self._clusters) if self._clusters else {}

@@ -210,12 +210,26 @@ class AdsServer:
         )
 
     async def _serve_stream(self, dialect: Dialect[Any], only: TypeUrl, context: Context) -> None:
-        if not self.ready:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "the configuration is not loaded yet")
+        try:
+            if self.ready:
+                await self._serve_until_wrong(dialect, only, context)
+            else:
+                await context.abort(
+                    grpc.StatusCode.UNAVAILABLE, "the configuration is not loaded yet"
+                )
+        except grpc.aio.InternalError:
+            return  # what grpc raises from any operation when the peer has gone
+
+    async def _serve_until_wrong(
+        self, dialect: Dialect[Any], only: TypeUrl, context: Context
+    ) -> None:
         try:
             async with asyncio.timeout(self._limits.first_request):
                 first = await _read(context)
             if first is not None:
+                # By itself, not with the first response: grpc cannot end a stream whose headers
+                # wait behind a message that nobody reads.
+                await context.send_initial_metadata(())
                 await self._serve_session(dialect, only, context, first)
         except TimeoutError:
             await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the peer took too long")
@@ -223,8 +237,6 @@ class AdsServer:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         except Refused as refused:
             await context.abort(refused.code, refused.message)
-        except grpc.aio.InternalError:
-            return  # what grpc raises from a read or write when the peer has gone
 
     async def _serve_session(
         self, dialect: Dialect[Any], only: TypeUrl, context: Context, first: bytes
@@ -267,7 +279,7 @@ class AdsServer:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        if stopped.done():
+        if self._stopping.is_set():
             raise Refused(grpc.StatusCode.UNAVAILABLE, "the server is stopping")
 
 

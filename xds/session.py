@@ -124,19 +124,15 @@ class Session(Generic[R]):
 
         To be asked again after every write, after every request or update, and at ``deadline``.
         """
-        for waiting in self._states.values():
-            if waiting.release_at is not None and waiting.release_at <= now:
-                waiting.release_at = None
-        self._touch(self._release.tick(now, quiet=self._quiet))
-        for type_url in self._rules:
-            state = self._states.get(type_url)
-            if state is None or not state.due or self._blocked(state):
-                continue
-            composed = self._dialect.compose(state, self._release)
-            state.clear()
-            if composed is not None:
-                return self._send(state, composed, now)
-        return None
+        for state in self._states.values():
+            if state.release_at is not None and state.release_at <= now:
+                state.release_at = None
+        while True:
+            quiet = self._quiet
+            self._touch(self._release.tick(now, quiet=quiet))
+            response = self._first_due(now)
+            if response is not None or self._quiet == quiet:
+                return response
 
     def deadline(self) -> float | None:
         """When to ask for responses again if nothing happens before; None for never."""
@@ -155,6 +151,17 @@ class Session(Generic[R]):
             state.rules.gated and (state.due or state.refused or state.release_at is not None)
             for state in self._states.values()
         )
+
+    def _first_due(self, now: float) -> bytes | None:
+        for type_url in self._rules:
+            state = self._states.get(type_url)
+            if state is None or not state.due or self._blocked(state):
+                continue
+            composed = self._dialect.compose(state, self._release)
+            state.clear()
+            if composed is not None:
+                return self._send(state, composed, now)
+        return None
 
     def _blocked(self, state: TypeState) -> bool:
         return state.release_at is not None or (state.rules.gated and self._release.waiting)
@@ -226,7 +233,7 @@ class Session(Generic[R]):
             self._touch(self._release.follow(state.subscription, now))
             return
         known = self._dialect.known(state, request, self._release)
-        self._release.subscribe(state.subscription, now, known)
+        self._release.subscribe(state.subscription, known)
         self._release.adopt(known, now)
 
     def _lingers(self, state: TypeState) -> bool:
@@ -264,10 +271,6 @@ class Session(Generic[R]):
 
 
 def _take_until(unanswered: dict[str, Sent], nonce: str) -> list[Sent]:
-    """Remove and return the responses up to the one with that nonce."""
-    taken: list[Sent] = []
-    for earlier in list(unanswered):
-        taken.append(unanswered.pop(earlier))
-        if earlier == nonce:
-            break
-    return taken
+    """Remove and return the responses up to the one with that nonce, which must be there."""
+    count = list(unanswered).index(nonce) + 1
+    return [unanswered.pop(earlier) for earlier in list(unanswered)[:count]]

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from meltemi.xds.session import Acked, Nacked, Subscribed, Unsubscribed
+from meltemi.xds.session import Acked, Subscribed, Unsubscribed
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
 
     from meltemi.xds.resource import TypeUrl
-    from meltemi.xds.session import Event
+    from meltemi.xds.session import Event, Nacked
     from meltemi.xds.wire import Node
 
 SUSPECTS = 20
@@ -92,7 +92,7 @@ def _folded(status: TypeStatus, event: Event, now: float) -> TypeStatus:
             return replace(status, subscribed=False)
         case Acked():
             return replace(status, version=event.version, refusal=None)
-        case Nacked():
+        case _:
             return replace(status, refusal=_refusal(status.refusal, event, now))
 
 

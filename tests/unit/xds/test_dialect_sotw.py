@@ -207,3 +207,23 @@ def test_the_version_changes_with_any_resource_of_the_type_only() -> None:
     second = only(stream.hear())
     assert second.version != first.version
     assert second.version == stream.snapshot.version(ROUTE)
+
+
+def test_a_long_list_of_names_may_be_repeated_and_changed() -> None:
+    names = [f"outbound|20880|v1|service-{number}.shop.svc.cluster.local" for number in range(40)]
+    stream = open_stream(Snapshot.of(endpoint(name) for name in names))
+    stream.ask(ENDPOINT, *names[:-1])
+    response = only(stream.hear())
+    assert len(response.bodies) == 39
+    stream.ack(response)
+    assert stream.hear() == []
+    stream.ask(ENDPOINT, *names)
+    assert only(stream.hear()).bodies == (f"{names[-1]}=1".encode(),)
+
+
+def test_a_long_list_of_names_is_new_to_each_type() -> None:
+    names = [f"outbound|20880|v1|service-{number}.shop.svc.cluster.local" for number in range(40)]
+    stream = open_stream(Snapshot.of([*map(endpoint, names), *map(route, names)]))
+    stream.ask(ENDPOINT, *names)
+    stream.ask(ROUTE, *names)
+    assert [len(response.bodies) for response in stream.hear()] == [40, 40]
