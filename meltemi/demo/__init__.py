@@ -1,0 +1,5 @@
+"""The demo: rules take effect on live connections through a real Envoy. Needs ``meltemi[demo]``."""
+
+from meltemi.demo.stage import main
+
+__all__ = ["main"]

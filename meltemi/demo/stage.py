@@ -1,0 +1,171 @@
+"""Plays the story from beginning to end and gives the exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, cast
+
+from meltemi.demo.backends import PASSWORD
+from meltemi.demo.claims import (
+    connections_claim,
+    failures_claim,
+    finding_claim,
+    fixed_claim,
+    step_claim,
+)
+from meltemi.demo.rig import SERVICES, rig
+from meltemi.demo.show import Show
+from meltemi.demo.story import BREAK, FIX, PREFIX, STEPS
+from meltemi.demo.traffic import INTERFACE, crowd
+from meltemi.demo.watch import NEW, errors_left, gauges, mistake, perform
+from meltemi.testing.envoy_binary import EnvoyUnavailableError, envoy_binary
+from meltemi.testing.process import ServerProcessError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from meltemi.demo.claims import Claim
+    from meltemi.demo.rig import Rig
+    from meltemi.demo.story import Step
+    from meltemi.demo.traffic import Crowd
+    from meltemi.demo.watch import Gauge
+
+FINE, NOT_OBSERVED, UNREACHABLE, STOPPED = 0, 1, 3, 130
+LOOK_S: Final = 2.0
+"""How often the shares are told while the demo stays up."""
+
+
+def main(stay: bool) -> int:
+    """Run the demo; ``stay`` keeps everything up afterwards, until Ctrl-C.
+
+    Gives 0 if all that the demo claims was observed, 1 if not, 3 if something that it needs cannot
+    be had here, 130 if it was stopped. Nothing that it started is left behind.
+    """
+    with Show() as show:
+        try:
+            envoy_binary(progress=show.say)
+            return asyncio.run(_until_stopped(show, stay=stay))
+        except KeyboardInterrupt:
+            return STOPPED
+        except EnvoyUnavailableError as error:
+            show.say(f"meltemi: {error}", "bold red")
+            return UNREACHABLE
+        except (ServerProcessError, OSError, TimeoutError, ExceptionGroup) as error:
+            show.say(f"meltemi: the demo cannot go on: {_cause(error)}", "bold red")
+            return NOT_OBSERVED
+
+
+def _cause(error: BaseException) -> str:
+    """The first cause, if it lies in the surroundings; a mistake of our own goes on as it is."""
+    while isinstance(error, BaseExceptionGroup):
+        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+    if not isinstance(error, (ServerProcessError, OSError)):
+        raise error
+    return str(error) or type(error).__name__
+
+
+async def _until_stopped(show: Show, *, stay: bool) -> int:
+    """Signals stop the play once; the orderly end of what runs is then left to go its way."""
+    play = asyncio.create_task(_play(show, stay=stay))
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({play, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if play.done():
+        stopping.cancel()
+        return play.result()
+    play.cancel()
+    with suppress(asyncio.CancelledError):
+        return await play
+    return STOPPED
+
+
+async def _play(show: Show, *, stay: bool) -> int:
+    async with rig(show.say) as up, crowd(up.entrances) as calls:
+        show.say(f"Calling on {calls.totals().connections} open connections")
+        claims = await _story(show, up, calls)
+        show.summary(claims)
+        held = all(claim.held for claim in claims)
+        if not held:
+            _tell_what_is_known(show, up, calls)
+        if stay:
+            await _stay(show, up, calls)
+    return FINE if held else NOT_OBSERVED
+
+
+async def _story(show: Show, up: Rig, calls: Crowd) -> list[Claim]:
+    async with gauges(up, calls) as measured:
+        claims = [await _step(show, step, measured[step.traffic], up, calls) for step in STEPS]
+        claims += await _mistake(show, measured[BREAK.traffic], up, calls)
+        claims.append(await _step(show, FIX, measured[FIX.traffic], up, calls))
+        claims.append(fixed_claim(await errors_left(up)))
+        until_now = calls.totals()
+        claims.append(connections_claim(until_now))
+        claims.append(await _step(show, PREFIX, measured[PREFIX.traffic], up, calls))
+    drained = calls.totals().reconnects - until_now.reconnects
+    show.say(
+        f"A Redis prefix is part of the listener: Envoy now drains the open connections, "
+        f"{drained} until now, and their clients connect again."
+    )
+    return [*claims, failures_claim(calls.totals())]
+
+
+async def _step(show: Show, step: Step, gauge: Gauge, up: Rig, calls: Crowd) -> Claim:
+    show.begin(step)
+    observed = await perform(step, gauge, up, calls)
+    claim = step_claim(step, observed)
+    show.done(step, observed, held=claim.held)
+    return claim
+
+
+async def _mistake(show: Show, gauge: Gauge, up: Rig, calls: Crowd) -> Sequence[Claim]:
+    show.begin(BREAK)
+    observed, told = await mistake(gauge, up, calls)
+    claim = step_claim(BREAK, observed)
+    show.done(BREAK, observed, held=claim.held)
+    if told is not None:
+        show.finding(told)
+    return claim, finding_claim(told)
+
+
+def _tell_what_is_known(show: Show, up: Rig, calls: Crowd) -> None:
+    for error, count in calls.errors().most_common(5):
+        show.say(f"failed {count} times: {error}")
+    show.say(up.log_tails())
+
+
+async def _stay(show: Show, up: Rig, calls: Crowd) -> None:
+    """Until the task is cancelled, which is the orderly end of it."""
+    for line in _directions(up):
+        show.say(line)
+    with suppress(asyncio.CancelledError):
+        while True:
+            await asyncio.sleep(LOOK_S)
+            show.now(_shares(calls))
+
+
+def _shares(calls: Crowd) -> Mapping[str, str]:
+    answers = {name: traffic.take() for name, traffic in calls.kinds.items()}
+    answers.pop("sessions")  # its answers are numbers
+    return {name: f"{report.share(NEW):.0%} {NEW}" for name, report in answers.items()}
+
+
+def _directions(up: Rig) -> tuple[str, ...]:
+    """How to talk to what runs."""
+    at = up.entrances
+    redis = at["sessions.example"]
+    return (
+        "",
+        "Everything stays up until Ctrl-C, and calls go on. Edit the rules and watch the shares:",
+        *(f"  {up.rules / step}" for step in sorted({each.edit.file for each in STEPS})),
+        f"Dubbo   {at['orders.example']}, interface {INTERFACE}, any method",
+        f"Thrift  {at['catalog.example']}, any method string m(1: string name)",
+        f"Redis   {redis}: redis-cli -h {redis.host} -p {redis.port} -a {PASSWORD}",
+        f"Meltemi http://{up.meltemi.admin}/findings and /proxies",
+        f"Envoy   http://{up.envoy.admin}/config_dump?include_eds and /stats",
+        f"Why a call goes where it goes: meltemi explain {up.rules} "
+        f"--host orders.example --port {SERVICES['orders.example']} method=refund region=eu",
+    )
