@@ -49,14 +49,15 @@ _Spec = TypeVar("_Spec", bound=Spec)
 _ERROR = re.compile(r"(?P<what>.*?)(?: - at (?P<key>`key` in )?`\$(?P<path>.*)`)?")
 _MISSING = re.compile(r"Object missing required field `(?P<name>.*)`")
 _STEP = re.compile(r"\.(?P<name>[^.\[]+)|\[(?P<index>\d+)\]|\[\.\.\.\]")
+_TYPES = re.compile(r"`([^`]+)`")
 _WORDS = {
-    "`int`": "an integer",
-    "`float`": "a number",
-    "`str`": "a string",
-    "`bool`": "true or false",
-    "`object`": "a mapping",
-    "`array`": "a list",
-    "`null`": "nothing",
+    "int": "an integer",
+    "float": "a number",
+    "str": "a string",
+    "bool": "true or false",
+    "object": "a mapping",
+    "array": "a list",
+    "null": "nothing",
 }
 
 
@@ -187,10 +188,16 @@ def _explain(message: str, value: object, shape: _Shape, path: str, notes: Notes
         field = f"{field}.{name}" if field else name
         notes.missing(field, f"add {name}")
         return
-    for token, words in _WORDS.items():
-        what = what.replace(token, words)
+    what = _TYPES.sub(_in_words, what)
     what = what[:1].lower() + what[1:]
     notes.wrong(field, f"{field or 'the object'}: {what}", "correct the value")
+
+
+def _in_words(types: re.Match[str]) -> str:
+    """msgspec's ``str | null`` as users say it: that a field may be absent helps nobody."""
+    names = types[1].split(" | ")
+    wanted = [name for name in names if name != "null"] or names
+    return " or ".join(_WORDS.get(name, name) for name in wanted)
 
 
 def _locate(where: str, value: object, shape: _Shape, path: str) -> str:

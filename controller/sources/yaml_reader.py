@@ -95,8 +95,10 @@ class _Reader:
         before = self._nodes
         self._count(1, event)
         if isinstance(event, yaml.MappingStartEvent):
+            _check_tag(event, "map")
             value: object = self._mapping(path, depth)
         elif isinstance(event, yaml.SequenceStartEvent):
+            _check_tag(event, "seq")
             value = self._sequence(path, depth)
         elif isinstance(event, yaml.ScalarEvent):
             value = _scalar(event)
@@ -172,6 +174,11 @@ def _merge(value: object, event: yaml.Event) -> dict[str, object]:
             raise Unreadable(_line(event), "<< needs a mapping")
         merged = entries | merged
     return merged
+
+
+def _check_tag(event: yaml.CollectionStartEvent, name: str) -> None:
+    if event.tag not in {None, "!", f"{_TAG}{name}"}:
+        raise Unreadable(_line(event), f"the tag {event.tag} is not allowed here")
 
 
 def _scalar(event: yaml.ScalarEvent) -> object:

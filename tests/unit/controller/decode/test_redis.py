@@ -1,0 +1,191 @@
+"""RedisServices and RedisDestinations as Aeraki's users write them."""
+
+from __future__ import annotations
+
+import pytest
+
+from meltemi.protocols.model import (
+    Destination,
+    Matcher,
+    MatchKind,
+    Mirror,
+    PlainCredentials,
+    RedisFault,
+    RedisSettings,
+    RedisUpstream,
+    Ref,
+    Rule,
+    SecretRef,
+)
+from tests.written import decoded, problems, rejected, told, value
+
+OBJECT = Ref("RedisService", "redis", "cache")
+CACHE = "cache.redis.svc.cluster.local"
+
+
+def service(*lines: str) -> str:
+    return (
+        "apiVersion: redis.aeraki.io/v1alpha1\nkind: RedisService\n"
+        "metadata: {name: cache, namespace: redis}\nspec:\n  host: [cache]\n"
+        + "".join(f"  {line}\n" for line in lines)
+    )
+
+
+def destination(policy: str) -> str:
+    return (
+        "apiVersion: redis.aeraki.io/v1alpha1\nkind: RedisDestination\n"
+        "metadata: {name: cache, namespace: redis}\n"
+        f"spec: {{host: cache, trafficPolicy: {{connectionPool: {policy}}}}}\n"
+    )
+
+
+def test_settings_have_aerakis_defaults() -> None:
+    assert value(service(), RedisSettings) == RedisSettings(OBJECT, (CACHE,))
+
+
+def test_without_routes_there_is_no_rule() -> None:
+    assert not any(isinstance(entry, Rule) for entry in decoded(service()).values)
+
+
+def test_every_setting_arrives() -> None:
+    text = service(
+        "settings:",
+        "  {opTimeout: 5s, bufferFlushTimeout: 3ms, maxBufferSizeBeforeFlush: 1024,",
+        "   maxUpstreamUnknownConnections: 9, caseInsensitive: true, enableCommandStats: true,",
+        "   enableHashtagging: true, enableRedirection: true, readPolicy: PREFER_REPLICA}",
+        "faults: [{type: ERROR, percentage: {value: 5}, delay: 2s, commands: [GET]},",
+        "  {percentage: {value: 1}}]",
+    )
+    assert value(text, RedisSettings) == RedisSettings(
+        OBJECT,
+        (CACHE,),
+        op_timeout=5.0,
+        buffer_flush_timeout=0.003,
+        max_buffer_size_before_flush=1024,
+        max_upstream_unknown_connections=9,
+        case_insensitive=True,
+        enable_command_stats=True,
+        enable_hashtagging=True,
+        enable_redirection=True,
+        read_policy="PREFER_REPLICA",
+        faults=(RedisFault("ERROR", 5.0, 2.0, ("GET",)), RedisFault("DELAY", 1.0)),
+    )
+
+
+def test_routes_are_prefixes_the_longest_first_and_the_catch_all_last() -> None:
+    text = service(
+        "redis:",
+        "- route: {host: main}",
+        "- {match: {key: {prefix: a}}, route: {host: short, port: 6380}}",
+        "- {match: {key: {prefix: ab, removePrefix: true}}, route: {host: long}}",
+    )
+    routes = value(text, Rule).routes
+    assert [route.match for route in routes] == [
+        {"key": Matcher(MatchKind.PREFIX, "ab")},
+        {"key": Matcher(MatchKind.PREFIX, "a")},
+        {},
+    ]
+    assert [route.ref.field for route in routes] == [
+        "spec.redis[2]",
+        "spec.redis[1]",
+        "spec.redis[0]",
+    ]
+    assert [route.remove_prefix for route in routes] == [True, False, False]
+    assert routes[1].destinations == (Destination("short.redis.svc.cluster.local", 6380),)
+
+
+@pytest.mark.parametrize(
+    ("settings", "prefixes", "left"),
+    [("{}", "aa", 1), ("{}", "aA", 2), ("{caseInsensitive: true}", "aA", 1)],
+)
+def test_of_two_equal_prefixes_the_first_stays(settings: str, prefixes: str, left: int) -> None:
+    text = service(
+        f"settings: {settings}",
+        "redis:",
+        *(
+            f"- {{match: {{key: {{prefix: {p}}}}}, route: {{host: x{i}}}}}"
+            for i, p in enumerate(prefixes)
+        ),
+    )
+    routes = value(text, Rule).routes
+    assert len(routes) == left
+    assert "spec.redis[0]" in [route.ref.field for route in routes]
+    expected = [] if left == 2 else [("MEL0310", "spec.redis[1]")]
+    assert told(text) == expected
+    assert all(problem.unserved for problem in problems(text))
+
+
+def test_fixed_defect_a_second_catch_all_does_not_replace_the_first() -> None:
+    text = service("redis: [{route: {host: one.x}}, {route: {host: two.x}}]")
+    (route,) = value(text, Rule).routes
+    assert route.destinations == (Destination("one.x"),)
+
+
+def test_fixed_defect_a_mirror_goes_to_its_own_port() -> None:
+    text = service(
+        "redis:",
+        "- route: {host: main.x, port: 1}",
+        "  mirror: [{route: {host: copy.x, port: 2}, percentage: {value: 0},",
+        "    excludeReadCommands: true}]",
+    )
+    (route,) = value(text, Rule).routes
+    assert route.mirrors == (Mirror(Destination("copy.x", 2), 0.0, exclude_reads=True),)
+
+
+@pytest.mark.parametrize(
+    ("line", "field"),
+    [
+        ("redis: [{match: {key: {prefix: a}}}]", "spec.redis[0].route"),
+        ("redis: [{route: {host: a.x}, mirror: [{route: {host: b.x}}]}]",
+         "spec.redis[0].mirror[0].percentage"),
+        ("faults: [{type: DELAY}]", "spec.faults[0].percentage"),
+    ],
+)  # fmt: skip
+def test_fixed_defect_what_made_aeraki_crash_is_reported(line: str, field: str) -> None:
+    assert rejected(service(line)) == [("MEL0109", field)]
+
+
+def test_credentials_by_reference_have_default_keys_and_the_objects_namespace() -> None:
+    text = service("settings: {auth: {secret: {name: s}}}")
+    where = OBJECT.at("spec.settings.auth.secret")
+    assert value(text, RedisSettings).auth == SecretRef("redis", "s", where)
+    assert told(text) == []
+
+
+def test_fixed_defect_both_keys_of_a_secret_can_be_named() -> None:
+    text = service("settings: {auth: {secret: {name: s, passwordField: p, usernameField: u}}}")
+    auth = value(text, RedisSettings).auth
+    assert isinstance(auth, SecretRef)
+    assert (auth.password_key, auth.username_key) == ("p", "u")
+
+
+def test_a_password_in_plain_text_is_taken_with_a_warning_that_does_not_show_it() -> None:
+    text = service("settings: {auth: {plain: {username: u, password: hush}}}")
+    auth = value(text, RedisSettings).auth
+    assert isinstance(auth, PlainCredentials)
+    assert (auth.username, auth.password) == ("u", "hush")
+    assert told(text) == [("MEL0404", "spec.settings.auth.plain")]
+    assert "hush" not in repr((decoded(text), problems(text)))
+
+
+@pytest.mark.parametrize("auth", ["{}", "{plain: {password: x}, secret: {name: s}}"])
+def test_credentials_are_one_of_both(auth: str) -> None:
+    assert rejected(service(f"settings: {{auth: {auth}}}")) == [("MEL0102", "spec.settings.auth")]
+
+
+def test_a_destination_says_how_its_host_is_reached() -> None:
+    policy = "{tcp: {maxConnections: 3, connectTimeout: 2s}, redis: {auth: {secret: {name: s}}}}"
+    found = value(destination(policy), RedisUpstream)
+    assert found.host == CACHE
+    assert (found.policy.max_connections, found.policy.connect_timeout) == (3, 2.0)
+    assert isinstance(found.auth, SecretRef)
+
+
+def test_fixed_defect_keepalive_and_cluster_mode_are_reported_and_harmless() -> None:
+    pool = "spec.trafficPolicy.connectionPool"
+    policy = "{tcp: {tcpKeepalive: {probes: 3}}, redis: {mode: CLUSTER, discoveryEndpoints: [a]}}"
+    assert told(destination(policy)) == [
+        ("MEL0110", f"{pool}.tcp.tcpKeepalive"),
+        ("MEL0110", f"{pool}.redis.discoveryEndpoints"),
+        ("MEL0110", f"{pool}.redis.mode"),
+    ]
