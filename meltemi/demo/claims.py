@@ -70,7 +70,8 @@ def step_claim(step: Step, observed: Observed) -> Claim:
     )
     seen = "never" if observed.change is None else f"after {milliseconds(observed.change)}"
     measured = (
-        f"{step.sign} {seen}; {step.told(observed.before)} → {step.told(observed.after)}; "
+        f"{step.sign or 'first changed answer'} {seen}; "
+        f"{step.told(observed.before, observed.after)}; "
         f"{failed_of(observed.failed, observed.calls)}"
     )
     return Claim(f"{step.protocol}: {step.title}", held, measured)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from meltemi.demo.claims import Claim, Observed, Told
     from meltemi.demo.story import Step
 
-COLUMNS = ("", "rule", "save → sign", "shares", "failed calls")
+COLUMNS = ("", "rule", "save → first changed answer", "shares", "failed calls")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,8 @@ class Show:
         """What the step showed."""
         self._rows[-1] = row = Row(step, observed, held)
         if not self._console.is_terminal:
-            _, _, *cells = cells_of(row)
-            self.say(f"  {mark(held=held)} {'; '.join(cells)} failed")
+            _, _, seen, shares, failed = cells_of(row)
+            self.say(f"  {mark(held=held)} {seen}; {shares}; {failed} calls failed")
 
     def finding(self, told: Told) -> None:
         """A finding as the control plane tells it."""
@@ -77,9 +77,13 @@ class Show:
     def now(self, shares: Mapping[str, str]) -> None:
         """What the traffic does at the moment; only a terminal shows it."""
         self._below = Text("now: " + ";  ".join(f"{k}: {v}" for k, v in shares.items()))
+        if self._console.is_terminal:
+            self._live.start()
 
     def summary(self, claims: Iterable[Claim]) -> None:
-        """Every claim with its verdict."""
+        """Every claim with its verdict, below the table, which is complete now."""
+        self._live.stop()
+        self._rows.clear()
         self.say("")
         for claim in claims:
             style = "green" if claim.held else "bold red"
@@ -108,8 +112,14 @@ def cells_of(row: Row) -> tuple[str, ...]:
     """The texts of a row."""
     step, observed = row.step, row.observed
     if observed is None:
-        return step.protocol, step.title, "...", step.promise, ""
+        return step.protocol, step.title, "...", step.told(step.before, step.after), ""
     seen = "never" if observed.change is None else milliseconds(observed.change)
-    shares = f"{step.told(observed.before)} → {step.told(observed.after)}"
-    failed = f"{observed.failed} of {observed.calls:,}"
-    return step.protocol, step.title, f"{seen} ({step.sign})", shares, failed
+    sign = f" ({step.sign})" if step.sign else ""
+    shares = step.told(observed.before, observed.after)
+    return (
+        step.protocol,
+        step.title,
+        seen + sign,
+        shares,
+        f"{observed.failed} of {observed.calls:,}",
+    )

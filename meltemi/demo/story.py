@@ -41,8 +41,9 @@ class Edit:
 class Step:
     """One edit, and what it must do to the part of the traffic that reaches the new version.
 
-    ``towards`` is the version whose first answer shows the change; ``before`` and ``after`` are its
-    shares, 0 to 1. ``sign`` says what is timed, ``split`` how a share is told.
+    ``towards`` is the version whose first answer shows the change; ``before`` and ``after`` are
+    shares of the new version, 0 to 1. ``sign`` is what is timed where it is not the first changed
+    answer; ``shares`` says how a share is told.
     """
 
     protocol: ProtocolName
@@ -52,17 +53,16 @@ class Step:
     before: float
     after: float
     towards: Literal["v1", "v2"] = "v2"
-    sign: str = "first changed answer"
-    split: str = "v1 {rest:.0%}, v2 {share:.0%}"
+    sign: str = ""
+    shares: Literal["v1/v2", "mirrored"] = "v1/v2"
 
-    def told(self, share: float) -> str:
-        """A share of the new version, in the words of this step."""
-        return self.split.format(share=share, rest=1 - share)
+    def told(self, before: float, after: float) -> str:
+        """Two shares of the new version, in the words of this step."""
+        return f"{self.shares} {self._told(before)} → {self._told(after)}"
 
-    @property
-    def promise(self) -> str:
-        """The shares that the edit is about."""
-        return f"{self.told(self.before)} → {self.told(self.after)}"
+    def _told(self, share: float) -> str:
+        percent = f"{100 * share:.0f}"
+        return percent + " %" if self.shares == "mirrored" else f"{100 - 100 * share:.0f}/{percent}"
 
 
 def _two_versions(before: tuple[int, int], after: tuple[int, int]) -> tuple[tuple[str, str], ...]:
@@ -111,7 +111,7 @@ STEPS: Final = (
     ),
     Step(
         protocol="Dubbo",
-        title="new route: method refund, attachment region eu → v2",
+        title="new route: method refund, attachment region=eu → v2",
         edit=Edit(DUBBO_RULES, ((_REFUNDS, _EU_REFUNDS + _REFUNDS),)),
         traffic="refunds",
         before=0.0,
@@ -127,7 +127,7 @@ STEPS: Final = (
     ),
     Step(
         protocol="Thrift",
-        title="new route: method reserve, header region eu → v2",
+        title="new route: method reserve, header region=eu → v2",
         edit=Edit(THRIFT_RULES, ((_RESERVATIONS, _EU_RESERVATIONS + _RESERVATIONS),)),
         traffic="reservations",
         before=0.0,
@@ -141,7 +141,7 @@ STEPS: Final = (
         before=0.0,
         after=1.0,
         sign="first mirrored write",
-        split="mirrored {share:.0%}",
+        shares="mirrored",
     ),
 )
 
@@ -152,7 +152,7 @@ PREFIX: Final = Step(
     traffic="carts",
     before=0.0,
     after=1.0,
-    sign="first changed answer on a new connection",
+    sign="on a new connection",
 )
 """The one edit that replaces a listener: redis_proxy has no route discovery. Clients that connect
 from now on have the route; the connections that are open are closed by Envoy, each after an answer,
@@ -161,7 +161,7 @@ spread over the drain time.
 
 BREAK: Final = Step(
     protocol="Dubbo",
-    title="mistake: refunds of eu → subset v3, which nobody defined",
+    title="mistake: refunds of region eu → v3",
     edit=Edit(
         DUBBO_RULES,
         (
@@ -175,14 +175,13 @@ BREAK: Final = Step(
     before=1.0,
     after=0.0,
     towards="v1",
-    sign="first answer by the next route that matches",
 )
 BROKEN_CODE: Final = "MEL0302"
 """What the mistake is called."""
 
 FIX: Final = Step(
     protocol="Dubbo",
-    title="correction: refunds of eu → v2",
+    title="correction: refunds of region eu → v2",
     edit=Edit(DUBBO_RULES, (("subset: v3}", "subset: v2}"),)),
     traffic="refunds",
     before=0.0,
