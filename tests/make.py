@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from meltemi.protocols.api import Capability, Target
+from meltemi.protocols.api import Attribute, Capability, Compiled, Engine, Scope, Target
 from meltemi.protocols.compiler import Compiler
 from meltemi.protocols.group import GroupKey
 from meltemi.protocols.model import (
@@ -28,11 +28,13 @@ from meltemi.protocols.model import (
     Subset,
     TrafficPolicy,
 )
-from meltemi.protocols.registry import Registry, load
+from meltemi.protocols.registry import Registered, Registry, load
+from meltemi.protocols.tcp import TCP_PROXY, Tcp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
+    from meltemi.protocols.api import ProtocolPlugin
     from meltemi.protocols.problem import Problem
     from meltemi.xds.resource import Key, Resource
     from meltemi.xds.snapshot import Snapshot
@@ -208,6 +210,28 @@ def mesh(*things: Thing, endpoints: Iterable[Endpoint] = ()) -> Mesh:
         if isinstance(thing, Service):
             draft.place(thing, *endpoints)
     return draft.mesh
+
+
+@dataclass(slots=True)
+class FakePlugin:
+    """A plugin as a third party might write it; it serves as TCP, or raises what ``fails`` says."""
+
+    name: str = "fake"
+    engines: tuple[Engine, ...] = (TCP_PROXY,)
+    attributes: Mapping[str, Attribute] = field(default_factory=dict[str, Attribute])
+    fails: str = ""
+    scopes: list[Scope] = field(default_factory=list[Scope])
+
+    def compile(self, scope: Scope, engine: Engine) -> Compiled:
+        self.scopes.append(scope)
+        if self.fails:
+            raise RuntimeError(self.fails)
+        return Tcp().compile(scope, engine)
+
+
+def plugins(*found: ProtocolPlugin) -> Registry:
+    """These plugins, and TCP."""
+    return Registry(Registered(plugin, "meltemi-fake", "7") for plugin in (*found, Tcp()))
 
 
 @lru_cache
