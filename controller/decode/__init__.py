@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from meltemi.controller.decode import kubernetes
 from meltemi.controller.decode.destinationrule import RuleObject, destination_rule
-from meltemi.controller.decode.metadata import Metadata, is_name
+from meltemi.controller.decode.metadata import DEFAULT_NAMESPACE, Metadata, is_name
 from meltemi.controller.decode.metarouter import RouterObject, meta_router
 from meltemi.controller.decode.notes import Notes
 from meltemi.controller.decode.redis import (
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 UNKNOWN_KIND = "MEL0104"
 FOREIGN_KIND = "MEL0105"
+
+NAMELESS = "Document"
+"""What problems are about that belong to no object."""
 
 ISTIO = "networking.istio.io"
 DISCOVERY = "discovery.k8s.io"
@@ -119,40 +122,53 @@ def decode(value: object) -> Outcome:
     ``Upsert`` may carry problems of parts of the object; ``Invalid`` says why the object as a
     whole cannot be read, and its last good state stays; ``Unnamed`` is about no object.
     """
+    nameless = Notes(Ref(NAMELESS, "", ""))
     if (body := as_mapping(value)) is None:
-        return _nameless("the document is no mapping", "write apiVersion, kind and metadata")
-    version, kind = body.get("apiVersion"), body.get("kind")
-    if not (isinstance(version, str) and isinstance(kind, str) and version and kind):
-        return _nameless("apiVersion or kind is missing", "write both")
-    notes = Notes(Ref(kind, "", ""))
-    if (meta := convert(body.get("metadata") or {}, Metadata, notes, "metadata")) is None:
-        return Unnamed(tuple(notes.problems))
-    group, _, version = version.rpartition("/")
-    return _named(body, _Type(group, kind), version, meta, notes)
-
-
-def _named(
-    body: Mapping[str, object], wanted: _Type, version: str, meta: Metadata, notes: Notes
-) -> Outcome:
-    namespace = "" if wanted == _NAMESPACE else meta.namespace
-    identity = Identity(*wanted, namespace, meta.name)
-    notes = _renamed(notes, identity.ref(meta.generation))
+        nameless.wrong("", "the document is no mapping", "write apiVersion, kind and metadata")
+        return Unnamed(tuple(nameless.problems))
+    identity, version = _identify(body, nameless)
+    if identity is None:
+        return Unnamed(tuple(nameless.problems))
+    wanted = _Type(identity.group, identity.kind)
+    metadata = as_mapping(body.get("metadata")) or {}
+    generation = metadata.get("generation")
+    notes = Notes(identity.ref(generation if isinstance(generation, int) else 0))
     if (reader := _READERS.get(wanted)) is None:
         return _unread(wanted, identity, notes)
-    for field, name in (("metadata.name", meta.name), ("metadata.namespace", meta.namespace)):
-        if not is_name(name):
-            cause = f"{name!r} is no name of Kubernetes"
-            notes.wrong(field, cause, "use lower-case letters, digits, - and .")
-            return Unnamed(tuple(notes.problems))
     if version not in reader.versions:
         known = " or ".join(sorted(reader.versions))
         notes.add(UNKNOWN_KIND, "apiVersion", f"version {version} is not read", f"write {known}")
         return Invalid(identity, tuple(notes.problems))
-    values = reader.read(body, meta, notes)
-    if notes.rejected:
-        return Invalid(identity, tuple(notes.problems))
+    metadata = {**metadata, "namespace": identity.namespace}
+    meta = convert(metadata, Metadata, notes, "metadata")
+    values = () if meta is None else reader.read(body, meta, notes)
     problems = tuple(notes.problems)
+    if meta is None or notes.rejected:
+        return Invalid(identity, problems)
     return Upsert(Decoded(identity, values, problems, meta.generation, meta.creation_timestamp))
+
+
+def _identify(body: Mapping[str, object], notes: Notes) -> tuple[Identity | None, str]:
+    """Which object it is, and in which version; the notes say why it does not tell."""
+    api, kind = body.get("apiVersion"), body.get("kind")
+    metadata = as_mapping(body.get("metadata")) or {}
+    name, namespace = metadata.get("name"), metadata.get("namespace") or DEFAULT_NAMESPACE
+    if not (isinstance(api, str) and isinstance(kind, str) and api and kind):
+        notes.wrong("", "apiVersion or kind is missing", "write both")
+        return None, ""
+    group, _, version = api.rpartition("/")
+    if name is None:
+        notes.missing("metadata.name", "give it a name")
+        return None, version
+    for field, text in (("metadata.name", name), ("metadata.namespace", namespace)):
+        if not isinstance(text, str) or (_Type(group, kind) in _READERS and not is_name(text)):
+            cause = f"{text!r} is no name of Kubernetes"
+            notes.wrong(field, cause, "use lower-case letters, digits, - and .")
+    if notes.rejected:
+        return None, version
+    if _Type(group, kind) == _NAMESPACE:
+        namespace = ""
+    return Identity(group, kind, str(namespace), str(name)), version
 
 
 def _unread(wanted: _Type, identity: Identity, notes: Notes) -> Upsert | Invalid:
@@ -172,17 +188,3 @@ def _meant(wanted: _Type) -> str:
     kinds = [known.kind for known in _READERS if known.group == wanted.group]
     close = get_close_matches(wanted.kind, kinds, 1)
     return f"did you mean {close[0]}?" if close else "nothing, if it is for other readers"
-
-
-def _renamed(notes: Notes, ref: Ref) -> Notes:
-    """The same notes, now that it is known whom they are about."""
-    renamed = Notes(ref)
-    for problem in notes.problems:
-        renamed.add(problem.code, problem.about.field, problem.cause, problem.next_step)
-    return renamed
-
-
-def _nameless(cause: str, next_step: str) -> Unnamed:
-    notes = Notes(Ref("Document", "", ""))
-    notes.wrong("", cause, next_step)
-    return Unnamed(tuple(notes.problems))

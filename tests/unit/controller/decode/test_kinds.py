@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meltemi.controller.objects import Identity, Upsert
+from meltemi.controller.objects import Identity, Invalid, Upsert
 from tests.written import decoded, outcomes, problems, rejected, told
 
 ROUTER = """\
@@ -105,6 +105,13 @@ def test_what_does_not_say_which_kind_it_is_is_no_object(text: str) -> None:
 )
 def test_an_object_needs_a_name(metadata: str, expected: tuple[str, str]) -> None:
     assert rejected(f"apiVersion: v1\nkind: Pod\nmetadata: {metadata}\n") == [expected]
+
+
+def test_an_object_with_bad_metadata_is_still_that_object() -> None:
+    (outcome,) = outcomes("apiVersion: v1\nkind: Pod\nmetadata: {name: a, labels: 7}\n")
+    assert isinstance(outcome, Invalid)
+    assert outcome.identity == Identity("", "Pod", "default", "a")
+    assert [problem.about.field for problem in outcome.problems] == ["metadata.labels"]
 
 
 def test_an_unknown_field_is_a_warning_with_what_was_probably_meant() -> None:
