@@ -21,7 +21,7 @@ from meltemi.protocols.model import Ref
 from meltemi.protocols.problem import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator
+    from collections.abc import AsyncGenerator, Iterable, Iterator
     from pathlib import Path
 
     from meltemi.controller.objects import Change
@@ -61,7 +61,7 @@ class FilesSource:
         """The file and line that a problem is about."""
         return self._folder.place(problem)
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def events(self) -> AsyncGenerator[Event]:
         """Everything, then ``Synced``, then what changes. Raises SourceError."""
         watch = Watch(self._root)
         try:
