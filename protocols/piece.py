@@ -122,8 +122,10 @@ def reassign(piece: Piece, mesh: Mesh) -> Piece:
             origins=members.origins,
             unit=(piece.key.host, piece.key.port),
         )
-        if members.about is not None and not endpoints_of(mesh, members.parts[0]):
-            problems.append(_empty_subset(members.about, members.parts[0]))
+        part = members.parts[0]
+        # A part that is blocked is told for what blocks it.
+        if members.about is not None and not part.blocked and not endpoints_of(mesh, part):
+            problems.append(_empty_subset(members.about, part))
     return replace(piece, resources=resources, endpoint_problems=tuple(problems))
 
 
