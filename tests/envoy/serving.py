@@ -1,0 +1,76 @@
+"""A snapshot served to a real Envoy as it is, without files and without a compiler behind it."""
+
+from __future__ import annotations
+
+import os
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from meltemi.protocols.types import type_table
+from meltemi.testing.ports import LOOPBACK, Address
+from meltemi.testing.standalone import standalone_envoy
+from meltemi.xds.server import AdsServer, Group
+from meltemi.xds.session import Acked, Nacked
+from tests import make
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from meltemi.testing.envoy import Envoy
+    from meltemi.xds.session import Event
+    from meltemi.xds.snapshot import Snapshot
+    from meltemi.xds.wire import Node
+
+BIND = f"127.{os.getpid() >> 8 & 127}.{os.getpid() & 255}.1"
+"""A loopback address of this test run's own: ports that users write are free on it."""
+
+
+@dataclass(slots=True)
+class Answers:
+    """What a proxy said to what it was sent."""
+
+    acked: list[Acked] = field(default_factory=list[Acked])
+    nacked: list[Nacked] = field(default_factory=list[Nacked])
+
+    def opened(self, stream: int, node: Node, now: float) -> None:
+        """A stream has begun."""
+
+    def said(self, stream: int, event: Event, now: float) -> None:
+        """A response was answered."""
+        match event:
+            case Acked():
+                self.acked.append(event)
+            case Nacked():
+                self.nacked.append(event)
+            case _:
+                pass
+
+    def closed(self, stream: int) -> None:
+        """A stream has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """An Envoy, what it said, and the group through which it can be told more."""
+
+    envoy: Envoy
+    answers: Answers
+    group: Group
+
+
+@asynccontextmanager
+async def served(snapshot: Snapshot, *, sotw: bool = False) -> AsyncGenerator[Served]:
+    """An Envoy that gets this snapshot; it is not necessarily ready."""
+    answers, group = Answers(), Group(snapshot)
+
+    async def join(_: Node) -> Group:
+        return group
+
+    server = AdsServer(type_table(make.registry().route_types), join, answers)
+    server.ready = True
+    async with (
+        server.serve(f"{LOOPBACK}:0") as port,
+        standalone_envoy(Address(LOOPBACK, port), sotw=sotw) as envoy,
+    ):
+        yield Served(envoy, answers, group)
