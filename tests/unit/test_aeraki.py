@@ -207,7 +207,7 @@ def test_fixed_a_missing_secret_locks_instead_of_opening() -> None:
         redis_service("{host: [cache.example], settings: {auth: {secret: {name: nowhere}}}}"),
     )
     assert "MEL0403" in codes(offline)
-    (listener,) = (r for r in group.snapshot.of_type(LISTENER).values())
+    (listener,) = group.snapshot.of_type(LISTENER).values()
     assert b"locked" in listener.body
 
 
