@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from meltemi.controller.nodes import profile
 from meltemi.controller.offline import Offline, compile_everything, read_text
 from meltemi.controller.presets import preset
 from meltemi.controller.settings import Settings
 from meltemi.protocols.explain import decide
-from meltemi.protocols.group import Group
 from meltemi.protocols.model import MatchKind, Route
 from meltemi.protocols.registry import load
+
+if TYPE_CHECKING:
+    from meltemi.protocols.group import Group
 
 HOST = "orders.example"
 
