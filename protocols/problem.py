@@ -38,7 +38,7 @@ CODES: dict[str, Code] = {
     "MEL0104": Code(E_, "Unknown kind of a group that Meltemi reads"),
     "MEL0105": Code(I_, "A kind of a foreign group is not read"),
     "MEL0106": Code(E_, "Two documents have one name"),
-    "MEL0107": Code(E_, "The file is larger than 3 MiB"),
+    "MEL0107": Code(E_, "A document is larger than 3 MiB, or a file than 64 MiB"),
     "MEL0108": Code(E_, "The file is not UTF-8"),
     "MEL0109": Code(E_, "A required field is missing"),
     "MEL0110": Code(W_, "A known field is not supported and ignored"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import types
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cache
 from typing import (
@@ -88,7 +88,7 @@ class _Shape:
 def _shape(hint: object) -> _Shape:
     origin, args = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        return _shape(args[0])
+        return replace(_shape(args[0]), hint=hint)
     if origin in (Union, types.UnionType):
         return _union(hint, args)
     if origin is tuple:

@@ -59,7 +59,9 @@ class Text:
         while path and path not in self._lines:
             shorter = _LAST_STEP.sub("", path)
             path = shorter if shorter != path else ""
-        return self._first_line + self._lines.get(path, 1) - 1
+        # YAML knows rarer line breaks than editors do.
+        last = self._text.count("\n") + 1
+        return self._first_line + min(self._lines.get(path, 1), last) - 1
 
     def _find(self) -> dict[str, int]:
         # JSON may be indented by tabs and cannot have them elsewhere; YAML refuses them.

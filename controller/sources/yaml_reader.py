@@ -63,6 +63,7 @@ def parse(text: str, *, positions: bool = False) -> Parsed | None:
         raise Unreadable(line, "a control character is not allowed") from error
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
+        line = min(line, text.count("\n") + 1)  # what is missing at the end is on no line
         clauses = (error.context, error.problem)
         raise Unreadable(line, ": ".join(clause for clause in clauses if clause)) from error
 

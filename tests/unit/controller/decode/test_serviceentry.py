@@ -44,6 +44,11 @@ def test_an_endpoints_port_is_its_own_else_the_target_port() -> None:
     assert [found.ports for found in endpoints(written)] == [{20880: 30880}, {20880: 7}]
 
 
+def test_a_port_of_an_endpoint_must_be_one() -> None:
+    text = entry("endpoints: [{address: 10.0.0.1, ports: {a: 1, tcp-dubbo: 70000}}]")
+    assert rejected(text) == [("MEL0102", "spec.endpoints[0].ports[tcp-dubbo]")]
+
+
 def test_labels_locality_and_weight() -> None:
     written = "[{address: '::1', labels: {version: v1}, locality: eu/eu-1/rack, weight: 3}]"
     assert endpoints(written) == (
