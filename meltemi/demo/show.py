@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from meltemi.demo.claims import Claim, Observed, Told
     from meltemi.demo.story import Step
 
+SEEN, NOT_SEEN = "√", "×"  # noqa: RUF001  # a cross, no letter
 COLUMNS = ("", "rule", "save → first changed answer", "shares", "failed calls")
 
 
@@ -96,7 +97,7 @@ class Show:
 
 def mark(*, held: bool) -> str:
     """Whether something was observed."""
-    return "√" if held else "×"  # noqa: RUF001  # a cross, no letter
+    return SEEN if held else NOT_SEEN
 
 
 def table(rows: Iterable[Row]) -> Table:

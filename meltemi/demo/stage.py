@@ -19,7 +19,7 @@ from meltemi.demo.rig import SERVICES, rig
 from meltemi.demo.show import Show
 from meltemi.demo.story import BREAK, FIX, PREFIX, STEPS
 from meltemi.demo.traffic import INTERFACE, crowd
-from meltemi.demo.watch import NEW, errors_left, gauges, mistake, perform
+from meltemi.demo.watch import NEW, errors_left, gauges, heed_cancellation, mistake, perform
 from meltemi.testing.envoy_binary import EnvoyUnavailableError, envoy_binary
 from meltemi.testing.process import ServerProcessError
 
@@ -86,7 +86,11 @@ async def _until_stopped(show: Show, *, stay: bool) -> int:
 async def _play(show: Show, *, stay: bool) -> int:
     async with rig(show.say) as up, crowd(up.entrances) as calls:
         show.say(f"Calling on {calls.totals().connections} open connections")
-        claims = await _story(show, up, calls)
+        try:
+            claims = await _story(show, up, calls)
+        except Exception:
+            _tell_what_is_known(show, up, calls)
+            raise
         show.summary(claims)
         held = all(claim.held for claim in claims)
         if not held:
@@ -114,6 +118,7 @@ async def _story(show: Show, up: Rig, calls: Crowd) -> list[Claim]:
 
 
 async def _step(show: Show, step: Step, gauge: Gauge, up: Rig, calls: Crowd) -> Claim:
+    heed_cancellation()
     show.begin(step)
     observed = await perform(step, gauge, up, calls)
     claim = step_claim(step, observed)
@@ -122,6 +127,7 @@ async def _step(show: Show, step: Step, gauge: Gauge, up: Rig, calls: Crowd) -> 
 
 
 async def _mistake(show: Show, gauge: Gauge, up: Rig, calls: Crowd) -> Sequence[Claim]:
+    heed_cancellation()
     show.begin(BREAK)
     observed, told = await mistake(gauge, up, calls)
     claim = step_claim(BREAK, observed)
@@ -143,6 +149,7 @@ async def _stay(show: Show, up: Rig, calls: Crowd) -> None:
         show.say(line)
     with suppress(asyncio.CancelledError):
         while True:
+            heed_cancellation()
             await asyncio.sleep(LOOK_S)
             show.now(_shares(calls))
 
@@ -150,7 +157,8 @@ async def _stay(show: Show, up: Rig, calls: Crowd) -> None:
 def _shares(calls: Crowd) -> Mapping[str, str]:
     answers = {name: traffic.take() for name, traffic in calls.kinds.items()}
     answers.pop("sessions")  # its answers are numbers
-    return {name: f"{report.share(NEW):.0%} {NEW}" for name, report in answers.items()}
+    shares = {name: f"{report.share(NEW):.0%} {NEW}" for name, report in answers.items()}
+    return shares | {"failed calls": f"{calls.totals().failed}"}
 
 
 def _directions(up: Rig) -> tuple[str, ...]:

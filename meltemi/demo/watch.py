@@ -82,6 +82,13 @@ def longest_run(calls: Iterable[Call], answer: str) -> int:
     return longest
 
 
+def heed_cancellation() -> None:
+    """End the current task if that was asked for: the Redis library may lose the request."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 class Mirrored:
     """A gauge for writes that are copied: each increments a counter, here and perhaps there."""
 
@@ -101,7 +108,8 @@ class Mirrored:
 
     async def changed(self, towards: str) -> float:
         # Nothing in another process wakes us.
-        while await _count(self._successor) == self._copied:  # noqa: ASYNC110
+        while await _count(self._successor) == self._copied:
+            heed_cancellation()
             await asyncio.sleep(0.001)
         return Load.now()
 

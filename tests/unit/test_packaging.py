@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("controller", "protocols", "xds")
+FOLDERS = ("controller", "examples", "protocols", "xds")
 
 
 def packages_in(folder: str) -> set[str]:
@@ -21,7 +21,7 @@ def packages_in(folder: str) -> set[str]:
 
 def test_every_package_is_listed_for_the_wheel() -> None:
     table = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    found = packages_in("meltemi")
+    found = packages_in("meltemi") | {"meltemi.examples"}
     for folder in FOLDERS:
         found |= {f"meltemi.{package}" for package in packages_in(folder)}
     assert table["packages"] == sorted(found)

@@ -13,7 +13,8 @@ import pytest
 pytestmark = pytest.mark.wheel
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ("meltemi", "controller", "protocols", "xds", "pyproject.toml", "README.md", "LICENSE")
+FOLDERS = ("controller", "examples", "protocols", "xds")
+SOURCES = ("meltemi", *FOLDERS, "pyproject.toml", "README.md", "LICENSE")
 
 
 def run(*command: str | Path, cwd: Path) -> str:
@@ -57,7 +58,7 @@ def test_the_only_top_level_name_is_meltemi(wheel: Path) -> None:
 def test_every_file_of_the_packages_is_in_the_wheel(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         packed = {name for name in archive.namelist() if ".dist-info/" not in name}
-    folders = {"meltemi": "", **dict.fromkeys(SOURCES[1:4], "meltemi/")}
+    folders = {"meltemi": "", **dict.fromkeys(FOLDERS, "meltemi/")}
     expected = {
         f"{prefix}{path.relative_to(ROOT)}"
         for folder, prefix in folders.items()
