@@ -157,7 +157,9 @@ def _outlier_detection(wanted: model.OutlierDetection | None) -> OutlierDetectio
     if wanted is None:
         return None
     return OutlierDetection(
-        consecutive_5xx=wanted.consecutive_errors,
+        consecutive_5xx=wanted.consecutive_errors or None,
+        # Zero errors is Istio's way to say never.
+        enforcing_consecutive_5xx=0 if wanted.consecutive_errors == 0 else None,
         interval=None if wanted.interval is None else seconds(wanted.interval),
         base_ejection_time=(
             None if wanted.base_ejection_time is None else seconds(wanted.base_ejection_time)
