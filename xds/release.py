@@ -113,7 +113,8 @@ class Release:
     def subscribe(self, asked: Subscription, known: Container[str]) -> None:
         """The stream asks for clusters for the first time; the proxy holds ``known`` ones."""
         self._asked = asked
-        self._first = None if all(name in known for name in self._selected()) else _UNSENT
+        selected = (name for name in self._cluster_table() if asked.selects(name))
+        self._first = None if all(name in known for name in selected) else _UNSENT
 
     def adopt(self, names: Iterable[str], now: float) -> None:
         """The proxy holds clusters of these names, perhaps unknown here: those linger from now."""
@@ -127,8 +128,6 @@ class Release:
         self._asked = asked
         for name in [name for name in self._fresh if not asked.selects(name)]:
             del self._fresh[name]
-        if self._first == _UNSENT and not self._selected():
-            self._first = None
         return self._settle(now)
 
     def update(self, snapshot: Snapshot, changed: Collection[Key], now: float) -> Collection[Key]:
@@ -150,6 +149,11 @@ class Release:
         fresh = [cluster for cluster in clusters if self._fresh.get(cluster.name) == _UNSENT]
         limit = now + _limit(fresh)
         self._fresh.update((cluster.name, _Sent(number, limit)) for cluster in fresh)
+
+    def complete(self) -> None:
+        """There is no cluster to send: what waits for the first ones waits no longer."""
+        if self._first == _UNSENT:
+            self._first = None
 
     def answered(self, number: int, refused: Container[str], now: float) -> Collection[Key]:
         """The CDS response ``number``, and all before it, is answered.
@@ -178,6 +182,7 @@ class Release:
             del self._fresh[name]
         gone = [name for name, due in self._leaving.items() if quiet and _over(due, now)]
         for name in gone:
+            self._fresh.pop(name, None)
             self._forget_leaving(name)
         if not self._overlay and not gone:
             return ()
@@ -194,9 +199,6 @@ class Release:
 
     # How it comes about
 
-    def _selected(self) -> list[str]:
-        return [name for name in self._cluster_table() if self._asked.selects(name)]
-
     def _cluster_table(self) -> Mapping[str, Resource]:
         return self._snapshot.of_type(self._clusters) if self._clusters else {}
 
@@ -210,12 +212,13 @@ class Release:
         return True
 
     def _leave(self, key: Key, before: Resource | None) -> bool:
-        at_proxy = self._fresh.pop(key.name, None) != _UNSENT and self._asked.selects(key.name)
-        if before is None or not at_proxy:
-            return True
-        self._cover(key, before)
-        self._leaving[key.name] = None
-        return False
+        if self._fresh.get(key.name) == _UNSENT:
+            del self._fresh[key.name]
+        elif before is not None and self._asked.selects(key.name):
+            self._cover(key, before)
+            self._leaving[key.name] = None
+            return False
+        return True
 
     def _place(self, key: Key, before: Resource | None, leaving: Container[Key]) -> bool:
         wanted = self._snapshot.get(key)

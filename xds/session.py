@@ -161,6 +161,8 @@ class Session(Generic[R]):
             state.clear()
             if composed is not None:
                 return self._send(state, composed, now)
+            if self._lingers(state):
+                self._release.complete()
         return None
 
     def _blocked(self, state: TypeState) -> bool:

@@ -316,6 +316,22 @@ def test_a_reconnecting_proxy_that_never_asks_for_clusters_waits_a_while(stream:
     assert hear(stream) == ["R r=2"]
 
 
+def test_a_reconnect_that_drops_the_cluster_it_lacks_waits_no_longer() -> None:
+    stream = DeltaConversation(RULES, WORLD.replace({Key(CLUSTER, "b"): cluster("b")}))
+    held = {"a": WORLD.of_type(CLUSTER)["a"].version}
+    stream.ask(CLUSTER, "a", "b", initial=held)
+    stream.ask(ROUTE, "r", initial={"r": "old"})
+    stream.ask(CLUSTER, drop=["b"])
+    assert hear(stream) == ["R r=1"]
+
+
+def test_a_first_response_that_is_not_written_for_long_still_comes_first(stream: Stream) -> None:
+    stream.ask(CLUSTER)
+    stream.ask(LISTENER)
+    stream.now = 100.0
+    assert hear(stream) == ["C a=1"]
+
+
 def test_a_reconnect_without_any_cluster_waits_for_nothing(stream: Stream) -> None:
     stream.publish(route("r", "a", content="2"), removed=[Key(CLUSTER, "a")])
     reconnect(stream, ROUTE, "r")
@@ -386,6 +402,20 @@ def test_a_lingering_cluster_may_come_back(warm: Stream) -> None:
     warm.now = 10 * DRAIN
     settle(warm)
     assert warm.session.deadline() is None
+
+
+def test_a_cluster_that_comes_back_before_it_was_ever_settled_must_settle_still(
+    warm: Stream,
+) -> None:
+    response = add_b(warm)
+    warm.publish(
+        route("r", "a"), removed=[Key(LISTENER, "m"), Key(CLUSTER, "b"), Key(ENDPOINT, "b")]
+    )
+    settle(warm)
+    warm.publish(cluster("b"), endpoint("b"), route("s", "b"))
+    assert "R s=1" not in hear(warm)
+    warm.ack(response)
+    assert "R s=1" in hear(warm)
 
 
 def test_a_cluster_that_comes_back_without_its_assignment_gets_an_empty_one(warm: Stream) -> None:
