@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections import Counter
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,7 +17,7 @@ from meltemi.testing.control_plane import MeltemiProcess
 from meltemi.testing.dubbo import DubboServer, dubbo_caller
 from meltemi.testing.load import Load
 from meltemi.testing.ports import LOOPBACK, Address, free_port
-from meltemi.testing.standalone import standalone_envoy
+from meltemi.testing.standalone import EmbeddedMeltemi, standalone_envoy
 from meltemi.testing.thrift import ThriftServer, thrift_caller
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
+    from meltemi.controller.plane import ControlPlane
     from meltemi.testing.envoy import Envoy
     from meltemi.testing.load import Connect
     from meltemi.testing.report import Call, Report
@@ -166,14 +168,14 @@ async def until_stat(envoy: Envoy, name: str, is_so: Callable[[int], bool]) -> N
 # The stage
 
 
-class ControlPlane(Protocol):
+class XdsServer(Protocol):
     """Where Envoy finds its rules."""
 
     @property
     def xds(self) -> Address: ...
 
 
-Serve: TypeAlias = "Callable[[Path], AbstractAsyncContextManager[ControlPlane]]"
+Serve: TypeAlias = "Callable[[Path], AbstractAsyncContextManager[XdsServer]]"
 
 
 @dataclass(slots=True)
@@ -188,7 +190,7 @@ class Stage:
     port: int
     servers: dict[str, Server]
     endpoints: dict[str, Address]
-    meltemi: ControlPlane
+    meltemi: XdsServer
     envoy: Envoy
     load: Load
     closing: AsyncExitStack
@@ -198,6 +200,28 @@ class Stage:
         """Meltemi, when it is a process of its own."""
         assert isinstance(self.meltemi, MeltemiProcess)
         return self.meltemi
+
+    @property
+    def plane(self) -> ControlPlane:
+        """Meltemi's inside, when it is embedded."""
+        assert isinstance(self.meltemi, EmbeddedMeltemi)
+        return self.meltemi.plane
+
+    async def findings(self) -> list[Document]:
+        """What Meltemi says is wrong."""
+        found: list[Document] = json.loads((await self.process.get("/findings")).body)
+        return found
+
+    async def until_found(self, *codes: str) -> list[Document]:
+        """Wait until exactly these findings are there, and give them."""
+        found: list[Document] = []
+
+        async def holds() -> bool:
+            found[:] = await self.findings()
+            return tuple(finding["code"] for finding in found) == codes
+
+        await self.process.process.wait_until(holds, f"tell {codes or 'nothing'}", PATIENCE_S)
+        return found
 
     @property
     def address(self) -> Address:
@@ -274,5 +298,5 @@ async def staged(
         await closing.enter_async_context(envoy)
         await envoy.wait_ready()
         connect = speech.caller(Address(LOOPBACK, port), method)
-        load = await closing.enter_async_context(Load(connect, connections=8, rate=250))
+        load = await closing.enter_async_context(Load(connect, connections=8, rate=400))
         yield Stage(protocol, folder, port, servers, endpoints, meltemi, envoy, load, closing)

@@ -112,7 +112,7 @@ async def test_a_server_that_stops_before_it_leaves_the_file_fails_calls(tmp_pat
     names = ("v1.stays", "v1.goes")
     async with staged(tmp_path, "dubbo", route(v1=100), names=names) as stage:
         stage.servers["v1.goes"].delay_s = 0.1  # so that it certainly has calls under way
-        await stage.calls()
+        await stage.calls(50)
         await stage.servers["v1.goes"].stop()
         del stage.endpoints["v1.goes"]
         stage.save_endpoints()
