@@ -15,7 +15,7 @@ from meltemi.xds.wire import Node
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from meltemi.controller.dump import Json
+    from meltemi.controller.proto_json import Json
 
 CLUSTER = "meltemi-xds"
 """The static cluster of the control plane."""

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, cast
 
-from envoy_data_plane.envoy.config.listener.v3 import Listener
-from envoy_data_plane.message_pool import default_message_pool
-
-from meltemi.protocols._pb import redis_proxy_pb2
+from meltemi.controller.proto_json import decode
 from meltemi.protocols.model import PlainCredentials
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from meltemi.controller.proto_json import Json
     from meltemi.protocols.model import Mesh, Ref
     from meltemi.xds.resource import Resource, TypeUrl
     from meltemi.xds.snapshot import Snapshot
-
-Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 REDACTED = "<redacted>"
 
@@ -44,8 +40,6 @@ LONG = 8
 """From this length on a secret is also looked for inside of longer texts. A shorter one would be
 found in half of all names.
 """
-
-REDIS_PROXY = "type.googleapis.com/envoy.extensions.filters.network.redis_proxy.v3.RedisProxy"
 
 
 def dump(snapshot: Snapshot, secrets: Iterable[str] = ()) -> dict[TypeUrl, list[dict[str, Json]]]:
@@ -121,29 +115,5 @@ def _entry(resource: Resource, secrets: frozenset[str]) -> dict[str, Json]:
         "name": resource.name,
         "version": resource.version,
         "origins": [reference(cast("Ref", origin)) for origin in resource.origins],
-        "resource": redacted(_decoded(resource), secrets),
+        "resource": redacted(decode(resource.type_url, resource.body), secrets),
     }
-
-
-def _decoded(resource: Resource) -> Json:
-    cls = default_message_pool.url_to_type.get(resource.type_url)
-    if cls is None:  # a plugin may use types of its own
-        return {"@type": resource.type_url, "undecodedBytes": len(resource.body)}
-    message = cls.parse(resource.body)
-    decoded = cast("dict[str, Json]", message.to_dict())
-    if isinstance(message, Listener):
-        _show_redis_protocol(message, decoded)
-    return decoded
-
-
-def _show_redis_protocol(listener: Listener, decoded: dict[str, Json]) -> None:
-    """``protocol_version``, which envoy-data-plane does not know and would leave out."""
-    chains = cast("list[dict[str, list[dict[str, dict[str, Json]]]]]", decoded["filterChains"])
-    for wanted, shown_chain in zip(listener.filter_chains, chains, strict=True):
-        shown_filters = shown_chain.get("filters", [])
-        for filter_, shown in zip(wanted.filters, shown_filters, strict=True):
-            config = filter_.typed_config
-            if config is None or config.type_url != REDIS_PROXY:
-                continue
-            if redis_proxy_pb2.RedisProxy.FromString(config.value).protocol_version == 1:
-                shown["typedConfig"]["protocolVersion"] = "RESP3"

@@ -11,7 +11,7 @@ from meltemi.cli.inputs import host_and_port, pairs
 from meltemi.cli.output import Document, fail, note, print_data
 
 if TYPE_CHECKING:
-    from meltemi.controller.dump import Json
+    from meltemi.controller.proto_json import Json
 
 TEXTS = frozenset({"bind", "namespace"})
 """Fields that are text even when they look like a number."""

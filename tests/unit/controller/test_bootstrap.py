@@ -11,7 +11,7 @@ from meltemi.controller.nodes import NodeError
 from meltemi.testing.envoy import Envoy, validate
 
 if TYPE_CHECKING:
-    from meltemi.controller.dump import Json
+    from meltemi.controller.proto_json import Json
 
 HOSTS = ("redis.default.svc.cluster.local", "shop.example.com", "version.redis.thrift.io")
 

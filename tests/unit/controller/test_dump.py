@@ -135,4 +135,4 @@ def test_a_field_that_the_message_classes_lack_is_shown() -> None:
 def test_a_type_that_nobody_can_decode_is_named_with_its_size() -> None:
     resource = Resource("example.com/Unknown", "x", "1", b"\x01\x02")
     (entry,) = dump(Snapshot.of([resource]))["example.com/Unknown"]
-    assert entry["resource"] == {"@type": "example.com/Unknown", "undecodedBytes": 2}
+    assert entry["resource"] == {"undecodedBytes": 2}
