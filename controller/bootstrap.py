@@ -34,8 +34,8 @@ _FIRST_OF_STAT = (
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a bootstrap is wanted for. ``metadata`` is ``node.metadata.meltemi`` without ``rtds``,
-    which a bootstrap of ours always has. ``admin_port`` 0: Envoy takes a free one.
+    """What a bootstrap is wanted for. ``metadata`` is ``node.metadata.meltemi``, where ``rtds`` is
+    true unless it says otherwise. ``admin_port`` 0: Envoy takes a free one.
     """
 
     host: str
@@ -60,7 +60,7 @@ def bootstrap(wish: Wish) -> Bootstrap:
     Raises:
         NodeError: the metadata is not what docs/node-metadata.md says.
     """
-    metadata: dict[str, Json] = {**wish.metadata, "rtds": True}
+    metadata: dict[str, Json] = {"rtds": True, **wish.metadata}
     node = Node(id=wish.id, cluster="meltemi", metadata={"meltemi": metadata})
     drain = profile(node, Registry(())).drain
     document: dict[str, Json] = {

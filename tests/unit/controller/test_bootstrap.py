@@ -30,6 +30,11 @@ def test_the_proxy_says_its_name_and_that_it_has_our_runtime_layer() -> None:
     assert [layer["rtds_layer"]["name"] for layer in layers if "rtds_layer" in layer] == ["meltemi"]
 
 
+def test_a_proxy_may_say_that_it_wants_no_runtime_layer() -> None:
+    made = document(metadata={"rtds": False})
+    assert made["node"]["metadata"] == {"meltemi": {"rtds": False}}
+
+
 def test_streams_are_delta_unless_state_of_the_world_is_asked_for() -> None:
     ads = document()["dynamic_resources"]["ads_config"]
     assert ads["api_type"] == "DELTA_GRPC"
