@@ -7,10 +7,14 @@ from hashlib import blake2b
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from meltemi.xds.table import Table
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from meltemi.xds.resource import Key, Resource, TypeUrl
+
+EMPTY: Table[Resource] = Table()
 
 _MASK = (1 << 64) - 1
 NOTHING: Mapping[str, Resource | None] = MappingProxyType({})
@@ -30,8 +34,8 @@ class Snapshot:
     history or order, and a change costs only what it changed.
     """
 
-    _resources: Mapping[TypeUrl, Mapping[str, Resource]] = field(
-        default_factory=dict["TypeUrl", "Mapping[str, Resource]"]
+    _tables: Mapping[TypeUrl, Table[Resource]] = field(
+        default_factory=dict["TypeUrl", "Table[Resource]"]
     )
     _digests: Mapping[TypeUrl, int] = field(default_factory=dict["TypeUrl", int])
 
@@ -42,24 +46,24 @@ class Snapshot:
 
     def replace(self, changes: Mapping[Key, Resource | None]) -> Snapshot:
         """This snapshot with some resources set, or removed where the value is None."""
-        resources = dict(self._resources)
+        tables = dict(self._tables)
         digests = dict(self._digests)
-        fresh: dict[TypeUrl, dict[str, Resource]] = {}
+        by_type: dict[TypeUrl, dict[str, Resource | None]] = {}
         for (type_url, name), resource in changes.items():
-            if (table := fresh.get(type_url)) is None:
-                fresh[type_url] = table = dict(resources.get(type_url, {}))
+            by_type.setdefault(type_url, {})[name] = resource
+        for type_url, changed in by_type.items():
+            table = tables.get(type_url, EMPTY)
+            before = (table.get(name) for name in changed)
             total = digests.get(type_url, 0)
-            if (old := table.pop(name, None)) is not None:
-                total -= _digest(old)
-            if resource is not None:
-                table[name] = resource
-                total += _digest(resource)
+            total -= sum(_digest(resource) for resource in before if resource)
+            total += sum(_digest(resource) for resource in changed.values() if resource)
             digests[type_url] = total & _MASK
-        return Snapshot(resources | fresh, digests)
+            tables[type_url] = table.replace(changed)
+        return Snapshot(tables, digests)
 
     def of_type(self, type_url: TypeUrl) -> Mapping[str, Resource]:
         """All resources of a type, by name."""
-        return self._resources.get(type_url, {})
+        return self._tables.get(type_url, EMPTY)
 
     def get(self, key: Key) -> Resource | None:
         """One resource."""
@@ -78,4 +82,4 @@ class Snapshot:
 
     def types(self) -> Iterable[TypeUrl]:
         """The types that have, or had, resources."""
-        return self._resources.keys()
+        return self._tables.keys()
