@@ -79,7 +79,7 @@ class Dubbo:
     attributes: Mapping[str, Attribute] = {
         "interface": Attribute("The service interface, such as org.demo.Greeter."),
         "method": Attribute("The method's name; a generic invocation's is `$invoke`."),
-        "version": Attribute("The service's version."),
+        "version": Attribute("The service's version; absent when the consumer sets none."),
         "group": Attribute("The service's group."),
         ANY_OTHER: Attribute("A string attachment of that name (RpcContext)."),
     }
@@ -141,21 +141,32 @@ def on_match(resolved: ResolvedRoute) -> MatcherOnMatch:
 def conjunction(match: Mapping[str, Matcher]) -> MatcherMatcherListPredicate:
     """All attributes of a match."""
     predicates = [predicate(name, matcher) for name, matcher in sorted(match.items())]
-    if len(predicates) == 1:
-        return predicates[0]
-    return MatcherMatcherListPredicate(
-        and_matcher=MatcherMatcherListPredicatePredicateList(predicate=predicates)
-    )
+    return every(*predicates) if len(predicates) > 1 else predicates[0]
 
 
 def predicate(name: str, matcher: Matcher) -> MatcherMatcherListPredicate:
     """The test of one attribute; an absent one fails it, so its inversion holds."""
-    test = MatcherMatcherListPredicate(
+    test = single(name, string_match(matcher))
+    if name == "version" and matcher.kind in {MatchKind.PRESENT, MatchKind.REGEX}:
+        # The wire always has a version; a consumer that sets none sends an empty one.
+        test = every(single(name, regex("(?s).+")), test)
+    return MatcherMatcherListPredicate(not_matcher=test) if matcher.inverted else test
+
+
+def single(name: str, test: StringMatcher) -> MatcherMatcherListPredicate:
+    """A test of one value; an absent one fails it."""
+    return MatcherMatcherListPredicate(
         single_predicate=MatcherMatcherListPredicateSinglePredicate(
-            input=match_input(name), value_match=string_match(matcher)
+            input=match_input(name), value_match=test
         )
     )
-    return MatcherMatcherListPredicate(not_matcher=test) if matcher.inverted else test
+
+
+def every(*predicates: MatcherMatcherListPredicate) -> MatcherMatcherListPredicate:
+    """All of these."""
+    return MatcherMatcherListPredicate(
+        and_matcher=MatcherMatcherListPredicatePredicateList(predicate=[*predicates])
+    )
 
 
 def match_input(name: str) -> XdsExtension:

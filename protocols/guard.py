@@ -1,8 +1,8 @@
 """What Envoy would refuse, known before it is sent: a proxy rejects a whole listener or route
 table for one value.
 
-The bounds are the validation rules of Envoy's protos and the checks of its constructors. Every
-function but the last answers a cause, or None when there is nothing to object to.
+The bounds are the validation rules of Envoy's protos and the checks of its constructors. A function
+whose name ends with ``error`` answers a cause, or None when there is nothing to object to.
 """
 
 from __future__ import annotations
@@ -43,6 +43,11 @@ def regex_error(pattern: str) -> str | None:
         if size > MAX_REGEX_PROGRAM:
             return f"its program size {size} exceeds Envoy's limit of {MAX_REGEX_PROGRAM}"
     return None
+
+
+def accepts_empty(pattern: str) -> bool:
+    """Whether a regex that has no error accepts an empty value."""
+    return re2.compile(pattern.encode()).fullmatch("") is not None
 
 
 def _text(error: re2.error) -> str:

@@ -23,7 +23,7 @@ def normalized(route: Route) -> Route:
 
 
 def _normalized(matcher: Matcher) -> Matcher:
-    if matcher.kind in ANY_VALUE and not matcher.value:
+    if matcher.kind is MatchKind.PRESENT or (matcher.kind in ANY_VALUE and not matcher.value):
         return Matcher(MatchKind.PRESENT, inverted=matcher.inverted)
     return matcher
 

@@ -27,7 +27,7 @@ from meltemi.protocols.api import (
 )
 from meltemi.protocols.encode import pack
 from meltemi.protocols.envoy import ads, network_filter
-from meltemi.protocols.guard import header_name_error
+from meltemi.protocols.guard import accepts_empty, header_name_error
 from meltemi.protocols.model import Matcher, MatchKind
 from meltemi.xds.resource import PREFIX
 
@@ -35,6 +35,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PACKAGE = "envoy.extensions.filters.network.thrift_proxy"
+
+
+def rejects(name: str, matcher: Matcher) -> str | None:
+    """What a RouteMatch cannot say, or would say differently."""
+    if name == "service" and ":" in matcher.value:
+        return "the name of a service ends before the colon"
+    inverted = matcher.inverted and matcher.kind is MatchKind.REGEX
+    if inverted and accepts_empty(matcher.value):
+        # ``header_matcher``: inverted, an absent header is compared as an empty one.
+        return "inverted, it would not match requests without the header"
+    return header_name_error(name)
+
 
 THRIFT_PROXY = Engine(
     name="thrift_proxy",
@@ -47,7 +59,7 @@ THRIFT_PROXY = Engine(
     },
     # One RouteMatch names a method or a service, and its ``invert`` covers only that.
     exclusive=(frozenset({"method", "service"}),),
-    rejects=lambda name, matcher: header_name_error(name),
+    rejects=rejects,
     folds_case=True,
     mirrors=True,
 )
@@ -142,17 +154,19 @@ def mirror_policy(resolved: ResolvedMirror) -> thrift.RouteActionRequestMirrorPo
 
 
 def header_matcher(name: str, matcher: Matcher) -> HeaderMatcher:
-    """A test of one header."""
-    match matcher.kind:
-        case MatchKind.PRESENT:
-            return HeaderMatcher(name=name, present_match=True, invert_match=matcher.inverted)
-        case MatchKind.RANGE:
-            bounds = Int64Range(start=matcher.start, end=matcher.end)
-            return HeaderMatcher(name=name, range_match=bounds, invert_match=matcher.inverted)
-        case _:
-            return HeaderMatcher(
-                name=name, string_match=string_match(matcher), invert_match=matcher.inverted
-            )
+    """A test of one header. An absent one fails every test, so that its inversion holds: Envoy does
+    so for presence only, elsewhere it must be told to take an empty header instead.
+    """
+    if matcher.kind is MatchKind.PRESENT:
+        return HeaderMatcher(name=name, present_match=True, invert_match=matcher.inverted)
+    ranged = matcher.kind is MatchKind.RANGE
+    return HeaderMatcher(
+        name=name,
+        range_match=Int64Range(start=matcher.start, end=matcher.end) if ranged else None,
+        string_match=None if ranged else string_match(matcher),
+        invert_match=matcher.inverted,
+        treat_missing_header_as_empty=matcher.inverted,
+    )
 
 
 def string_match(matcher: Matcher) -> StringMatcher:

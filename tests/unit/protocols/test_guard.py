@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from meltemi.protocols.guard import (
+    accepts_empty,
     header_name_error,
     is_ip,
     redis_prefix_error,
@@ -69,3 +70,8 @@ def test_addresses_of_both_versions_are_ips(text: str) -> None:
 )
 def test_what_envoy_cannot_bind_or_reach_is_no_ip(text: str) -> None:
     assert not is_ip(text)
+
+
+@pytest.mark.parametrize(("pattern", "accepts"), [("a*", True), ("(a|)", True), ("a+", False)])
+def test_a_regex_accepts_an_empty_value_or_not(pattern: str, *, accepts: bool) -> None:
+    assert accepts_empty(pattern) is accepts

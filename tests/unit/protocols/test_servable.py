@@ -37,6 +37,11 @@ def test_an_empty_value_means_any_value_of_a_present_attribute(kind: MatchKind) 
     assert route.match == {"user": Matcher(MatchKind.PRESENT, inverted=True)}
 
 
+def test_presence_has_no_value() -> None:
+    route = normalized(make.route(0, user=Matcher(MatchKind.PRESENT, "bob", 1, 2)))
+    assert route.match == {"user": Matcher(MatchKind.PRESENT)}
+
+
 def test_an_empty_regex_keeps_its_meaning() -> None:
     assert normalized(make.route(0, user=make.regex(""))).match == {"user": make.regex("")}
 
@@ -55,6 +60,10 @@ def test_an_empty_regex_keeps_its_meaning() -> None:
         ("thrift", "service", Matcher(MatchKind.PRESENT), "MEL0306"),
         ("thrift", "user", Matcher(MatchKind.RANGE, start=1, end=2), None),
         ("thrift", "a\nb", make.exact("a"), "MEL0306"),
+        ("thrift", "service", make.exact("a:"), "MEL0306"),
+        ("thrift", "user", make.regex("a*"), None),
+        ("thrift", "user", Matcher(MatchKind.REGEX, "a+", inverted=True), None),
+        ("thrift", "user", Matcher(MatchKind.REGEX, "a*", inverted=True), "MEL0306"),
         ("redis", "key", make.prefix("a"), None),
         ("redis", "key", make.exact("a"), "MEL0306"),
         ("redis", "key", make.prefix("a" * 1001), "MEL0306"),
