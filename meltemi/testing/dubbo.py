@@ -10,7 +10,6 @@ from itertools import count
 from typing import TYPE_CHECKING, Self, TypeAlias
 
 from meltemi.testing.dubbo_wire import (
-    DUBBO_VERSION,
     HEADER,
     Heartbeat,
     Message,
@@ -20,7 +19,6 @@ from meltemi.testing.dubbo_wire import (
     from_bytes,
     to_bytes,
 )
-from meltemi.testing.evidence import record
 from meltemi.testing.ports import LOOPBACK, Address
 
 if TYPE_CHECKING:
@@ -76,7 +74,6 @@ class DubboServer:
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, LOOPBACK, self._port)
-        record(f"Dubbo2 server {DUBBO_VERSION}")
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -183,6 +183,7 @@ async def validate(
             "error",
         ]
         run = await ServerProcess.start("Envoy", argv, log)
+        record(f"Envoy {version}")
         return None if await run.wait() == 0 else objection(log.read_text(errors="replace"))
 
 
