@@ -236,7 +236,7 @@ def find_part(
                 where,
                 f"no DestinationRule of {destination.host!r} defines the subset "
                 f"{destination.subset!r}",
-                f"define it, or name one of: {names or 'none are defined'}",
+                f"define it, or name one of: {names}" if names else "define it there",
                 unserved=True,
             )
         labels = subset.labels
