@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
+from meltemi.protocols.dubbo import GENERIC_PROXY
 from meltemi.testing.control_plane import MeltemiProcess
+from meltemi.xds.resource import CLUSTER, ENDPOINT, LISTENER, RUNTIME
 from tests.envoy.rig import PATIENCE_S, route, share, staged, trouble
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.envoy
 
 CONNECTED = "control_plane.connected_state"
+ASKED = {RUNTIME, CLUSTER, ENDPOINT, LISTENER, GENERIC_PROXY.route_type}
 
 
 async def ended(stage: Stage, end: Callable[[MeltemiProcess], Awaitable[object]]) -> None:
@@ -28,18 +31,19 @@ async def ended(stage: Stage, end: Callable[[MeltemiProcess], Awaitable[object]]
 
 
 async def again(stage: Stage) -> None:
-    """Started again, and Envoy has asked for everything that it follows."""
-    asked = await attempts(stage)
+    """Started again, and Envoy has asked for everything that it had asked for before."""
     await stage.process.start()
-    await stage.until_stat(CONNECTED, lambda now: now == 1)
-    async with asyncio.timeout(PATIENCE_S):
-        while await attempts(stage) <= asked:  # noqa: ASYNC110  # another process
-            await asyncio.sleep(0.01)
+
+    async def holds() -> bool:
+        return await asked(stage) == ASKED
+
+    await stage.process.process.wait_until(holds, "be asked for everything", PATIENCE_S)
 
 
-async def attempts(stage: Stage) -> int:
-    stats = await stage.envoy.stats("cluster_manager.cds.update_attempt")
-    return stats["cluster_manager.cds.update_attempt"]
+async def asked(stage: Stage) -> set[str]:
+    """The types that proxies follow."""
+    proxies = json.loads((await stage.process.get("/proxies")).body)
+    return {type_url for proxy in proxies for type_url in proxy["types"]}
 
 
 async def received(stage: Stage) -> dict[str, int]:
