@@ -145,13 +145,11 @@ class Sotw:
         state.subscription = after
         if first or (after.wildcard and not before.wildcard):
             state.whole = True
-            state.owed = after.wildcard or (state.rules.full_state and bool(after))
+            state.owed = after.wildcard
         else:
             # Also at an unchanged version, also if it was sent before: the proxy may have
             # dropped it meanwhile.
-            added = after.names - before.names
-            state.dirty |= added
-            state.owed |= state.rules.full_state and bool(added)
+            state.dirty |= after.names - before.names
 
     def known(self, state: TypeState, request: SotwRequest, view: Release) -> Collection[str]:
         type_url = state.rules.type_url

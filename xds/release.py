@@ -227,10 +227,9 @@ class Release:
             self._held.add(key)
             self._cover(key, before)
             return False
-        if wanted is None and before is not None and key in leaving:
+        if wanted is None and key in leaving:
             self._cover(key, before)
             return False
-        self._held.discard(key)
         self._uncover(key)
         return True
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from meltemi.testing.resources import ROUTE, RULES, cluster, endpoint, listener, route
@@ -106,6 +108,22 @@ def test_the_answer_to_an_earlier_response_is_not_enough(warm: Stream) -> None:
     add_b(warm)
     warm.ack(earlier)
     assert hear(warm) == []
+
+
+def test_a_new_cluster_that_changes_is_settled_by_the_first_answer(warm: Stream) -> None:
+    first = add_b(warm)
+    warm.now += 1
+    warm.publish(cluster("b", "2"))
+    clusters_of(warm)
+    warm.ack(first)
+    assert "R r=2" in hear(warm)
+
+
+def test_something_else_of_the_same_name_holds_nothing(warm: Stream) -> None:
+    add_b(warm)
+    parent = replace(listener("n", "a"), references=frozenset({Key(ROUTE, "b")}))
+    warm.publish(parent)
+    assert "L n=1" in hear(warm)
 
 
 def test_a_cluster_that_waits_for_its_turn_is_not_settled_by_the_response_before(
@@ -270,6 +288,17 @@ def test_a_refused_first_response_does_not_hold_the_rest(stream: Stream) -> None
     assert hear(stream) == ["L l=1"]
 
 
+def test_the_answer_to_the_first_response_is_enough_after_a_second_one(stream: Stream) -> None:
+    stream.ask(CLUSTER)
+    stream.ask(LISTENER)
+    first = clusters_of(stream)
+    stream.now = 1.0
+    stream.publish(cluster("a", "2"))
+    clusters_of(stream)
+    stream.ack(first)
+    assert hear(stream) == ["L l=1"]
+
+
 def test_a_proxy_without_clusters_waits_for_nothing(stream: Stream) -> None:
     stream.publish(removed=[Key(CLUSTER, "a")])
     stream.ask(CLUSTER)
@@ -303,6 +332,19 @@ def test_a_reconnecting_proxy_that_has_all_clusters_waits_for_nothing(stream: St
     reconnect(stream, LISTENER)
     reconnect(stream, CLUSTER)
     assert "L l=2" in hear(stream)
+
+
+def test_a_reconnecting_proxy_with_named_clusters_may_lack_some(stream: Stream) -> None:
+    stream.publish(listener("l", "a", content="2"))
+    if isinstance(stream, SotwConversation):
+        stream.ask(CLUSTER, "a", version=WORLD.version(CLUSTER))
+    else:
+        stream.ask(CLUSTER, "a", initial={"other": "1"})
+    reconnect(stream, LISTENER)
+    response = clusters_of(stream)
+    assert hear(stream) == []
+    stream.ack(response)
+    assert hear(stream)[0] == "L l=2"
 
 
 def test_a_reconnecting_proxy_that_never_asks_for_clusters_waits_a_while(stream: Stream) -> None:
@@ -459,6 +501,30 @@ def test_no_cluster_is_removed_before_its_parents_are_accepted() -> None:
     assert stream.session.deadline() == 1.0
     stream.ack(listeners)
     assert hear(stream) == ["C -a"]
+
+
+def test_a_cluster_is_removed_as_soon_as_nothing_is_left_to_accept(stream: Stream) -> None:
+    stream.ask(CLUSTER)
+    settle(stream)
+    stream.ask(ROUTE, "missing")
+    stream.publish(removed=[Key(CLUSTER, "a"), Key(ENDPOINT, "a")])
+    stream.now = DRAIN
+    stream.session.next_response(stream.now)
+    assert stream.session.deadline() is None
+
+
+def test_a_cluster_that_is_gone_before_it_was_settled_holds_nothing() -> None:
+    stream = DeltaConversation(RULES, WORLD, drain=0.0)
+    stream.ask(CLUSTER)
+    settle(stream)
+    stream.ask(ROUTE, "r")
+    settle(stream)
+    stream.publish(cluster("b"))
+    clusters_of(stream)
+    stream.publish(removed=[Key(CLUSTER, "b")])
+    hear(stream)
+    stream.publish(route("r", "b", content="2"))
+    assert hear(stream) == ["R r=2"]
 
 
 def test_a_refused_parent_keeps_what_it_may_still_use(warm: Stream) -> None:

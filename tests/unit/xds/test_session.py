@@ -254,6 +254,13 @@ def test_a_change_that_a_stream_did_not_ask_for_is_silent(stream: Stream) -> Non
     assert stream.session.deadline() is None
 
 
+def test_a_change_that_does_not_concern_a_stream_does_not_wake_it(stream: Stream) -> None:
+    stream.ask(ROUTE, "r")
+    stream.hear()
+    stream.publish(route("z"))
+    assert stream.session.deadline() is None
+
+
 def test_a_name_that_appears_later_is_sent_then(stream: Stream) -> None:
     stream.ask(ROUTE, "later")
     assert stream.hear() == []

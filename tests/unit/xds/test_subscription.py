@@ -67,6 +67,10 @@ def test_delta_that_adds_and_drops_the_wildcard_at_once_wants_nothing() -> None:
     assert delta(([], ["*"])) == [(False, set())]
 
 
+def test_delta_that_only_drops_names_at_first_is_a_legacy_wildcard() -> None:
+    assert delta(([], ["A"])) == [(True, set())]
+
+
 def test_delta_ignores_dropping_what_was_never_added() -> None:
     assert delta((["A"], []), ([], ["B", ""])) == [(False, {"A"}), (False, {"A"})]
 

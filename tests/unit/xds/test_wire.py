@@ -117,6 +117,13 @@ def test_other_names_are_read_in_full(names: tuple[str, ...]) -> None:
     assert wire.decode_sotw(other, [first.names]).names.values == frozenset(names)
 
 
+def test_a_long_request_without_names_has_none() -> None:
+    message = request(type_url=ENDPOINT)
+    message.node.id = "n" * 1000
+    few = Names(frozenset({"a"}))
+    assert wire.decode_sotw(message.SerializeToString(), [few]).names.values == frozenset()
+
+
 def test_an_unusual_order_of_fields_is_read_and_not_remembered() -> None:
     names = request(resource_names=MANY).SerializeToString()
     raw = request(type_url=ENDPOINT).SerializeToString() + names
