@@ -13,6 +13,7 @@ from meltemi.protocols.assignments import Host, LocalityEndpoints, encode_assign
 from meltemi.protocols.model import Endpoint, Locality, Mesh, Ref
 from meltemi.protocols.problem import Problem
 from meltemi.protocols.routing import Resolution
+from meltemi.protocols.shares import Share, localities
 from meltemi.xds.resource import CLUSTER, ENDPOINT, Key, Resource, content_version
 
 if TYPE_CHECKING:
@@ -132,13 +133,13 @@ def reassign(piece: Piece, mesh: Mesh) -> Piece:
 def _assignment(members: Members, mesh: Mesh) -> bytes:
     if members.parts[0].weight is None:
         return encode_assignment(members.cluster, _by_locality(mesh, members.parts[0]))
-    groups = [
-        LocalityEndpoints(
-            Locality(sub_zone=part.label), part.weight, _hosts(endpoints_of(mesh, part))
-        )
+    shares = (
+        Share(part.label, part.weight or 0, _hosts(endpoints_of(mesh, part)))
         for part in members.parts
-    ]
-    return encode_assignment(members.cluster, groups, overprovisioning_factor=EXACT_SPLIT)
+    )
+    return encode_assignment(
+        members.cluster, localities(shares), overprovisioning_factor=EXACT_SPLIT
+    )
 
 
 def _by_locality(mesh: Mesh, part: Part) -> list[LocalityEndpoints]:
