@@ -124,7 +124,7 @@ def test_fixed_a_service_without_hosts_takes_no_other_service_down() -> None:
 def test_fixed_attributes_have_one_order_whatever_order_they_were_written_in() -> None:
     one = "{a: {exact: x}, b: {exact: y}}"
     other = "{b: {exact: y}, a: {exact: x}}"
-    versions = set()
+    versions: set[tuple[str, ...]] = set()
     for attributes in (one, other):
         _, group = loaded(ORDERS, router(f"[{{match: {{attributes: {attributes}}}, {TO_ORDERS}}}]"))
         versions.add(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from meltemi.controller.turnover import Turnover
 from meltemi.protocols.model import Endpoint
 
-KEY = ("default", "a.example")
+KEY: tuple[str, str] = ("default", "a.example")
 
 
 def endpoint(number: int, *, ready: bool = True) -> Endpoint:
@@ -17,7 +17,9 @@ def addresses(turnover: Turnover) -> list[str]:
 
 
 def started(*numbers: int) -> tuple[dict[tuple[str, str], tuple[Endpoint, ...]], Turnover]:
-    endpoints = {KEY: tuple(endpoint(number) for number in numbers)}
+    endpoints: dict[tuple[str, str], tuple[Endpoint, ...]] = {
+        KEY: tuple(endpoint(number) for number in numbers)
+    }
     turnover = Turnover(endpoints, hold=1.5)
     turnover.update([KEY], now=0.0)
     return endpoints, turnover
