@@ -208,7 +208,10 @@ def _policy(written: Policy, where: str, notes: Notes) -> TrafficPolicy:
         load_balancer=_BALANCERS.get(simple),
         max_connections=tcp.max_connections,
         connect_timeout=seconds(
-            tcp.connect_timeout, f"{where}.connectionPool.tcp.connectTimeout", notes
+            tcp.connect_timeout,
+            f"{where}.connectionPool.tcp.connectTimeout",
+            notes,
+            positive=True,
         ),
         outlier_detection=_outliers(written.outlier_detection, f"{where}.outlierDetection", notes),
         tls=written.tls.mode,
@@ -226,7 +229,9 @@ def _outliers(written: Outliers | None, where: str, notes: Notes) -> OutlierDete
     percent = written.max_ejection_percent
     return OutlierDetection(
         consecutive_errors=next((count for count in counts if count is not None), None),
-        interval=seconds(written.interval, f"{where}.interval", notes),
-        base_ejection_time=seconds(written.base_ejection_time, f"{where}.baseEjectionTime", notes),
+        interval=seconds(written.interval, f"{where}.interval", notes, positive=True),
+        base_ejection_time=seconds(
+            written.base_ejection_time, f"{where}.baseEjectionTime", notes, positive=True
+        ),
         max_ejection_percent=None if percent is None else int(percent),
     )

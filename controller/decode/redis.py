@@ -168,7 +168,7 @@ def redis_service(written: RedisServiceObject, meta: Metadata, notes: Notes) -> 
     hosts = hosts_of(spec.host, "spec.host", meta.namespace, notes)
     if not spec.host:
         notes.missing("spec.host", "add the host that clients call")
-    timeout = seconds(settings.op_timeout, "spec.settings.opTimeout", notes)
+    timeout = seconds(settings.op_timeout, "spec.settings.opTimeout", notes, positive=True)
     yield RedisSettings(
         ref=notes.ref,
         hosts=hosts,
@@ -211,7 +211,9 @@ def redis_destination(
         auth=credentials(pool.redis.auth, f"{where}.redis.auth", notes),
         policy=TrafficPolicy(
             max_connections=pool.tcp.max_connections,
-            connect_timeout=seconds(pool.tcp.connect_timeout, f"{where}.tcp.connectTimeout", notes),
+            connect_timeout=seconds(
+                pool.tcp.connect_timeout, f"{where}.tcp.connectTimeout", notes, positive=True
+            ),
         ),
         created=meta.creation_timestamp,
     )

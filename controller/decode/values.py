@@ -27,6 +27,7 @@ _DURATION = re.compile(r"(\d{1,12}(\.\d{1,9})?(ns|us|µs|ms|s|m|h))+")
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _LONGEST = 365 * 24 * 3600.0
+_SHORTEST = 0.001
 
 
 class Percent(Spec, frozen=True):
@@ -63,8 +64,11 @@ class Auth(Spec, frozen=True):
     plain: PlainAuth | None = None
 
 
-def seconds(text: str | None, field: str, notes: Notes) -> float | None:
-    """A duration such as ``1.5s``, ``250ms`` or ``1m30s``; None when there is none."""
+def seconds(text: str | None, field: str, notes: Notes, *, positive: bool = False) -> float | None:
+    """A duration such as ``1.5s``, ``250ms`` or ``1m30s``; None when there is none.
+
+    ``positive`` where Envoy refuses zero. It counts in milliseconds, so anything shorter is zero.
+    """
     if text is None:
         return None
     if not _DURATION.fullmatch(text):
@@ -73,6 +77,9 @@ def seconds(text: str | None, field: str, notes: Notes) -> float | None:
     total = sum(float(n) * _SECONDS[unit] for n, unit in _DURATION_PART.findall(text))
     if total > _LONGEST:
         notes.wrong(field, f"{text} is longer than a year", "write a shorter duration")
+        return None
+    if total < _SHORTEST and (total or positive):
+        notes.wrong(field, f"{text} is shorter than a millisecond", "write 1ms or more")
         return None
     return total
 

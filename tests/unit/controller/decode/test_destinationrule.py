@@ -54,6 +54,22 @@ def test_passthrough_is_a_warning() -> None:
     assert value(text, DestinationPolicy).policy == TrafficPolicy()
 
 
+@pytest.mark.parametrize("written", ["0s", "0.0000001s"])
+@pytest.mark.parametrize(
+    ("policy", "field"),
+    [
+        ("{connectionPool: {tcp: {connectTimeout: T}}}", "connectionPool.tcp.connectTimeout"),
+        ("{outlierDetection: {interval: T}}", "outlierDetection.interval"),
+        ("{outlierDetection: {baseEjectionTime: T}}", "outlierDetection.baseEjectionTime"),
+    ],
+)
+def test_a_duration_that_envoy_would_refuse_rejects_the_object(
+    policy: str, field: str, written: str
+) -> None:
+    text = rule(f"trafficPolicy: {policy.replace('T}', f'{written}}}')}")
+    assert rejected(text) == [("MEL0102", f"spec.trafficPolicy.{field}")]
+
+
 def test_an_unknown_load_balancer_rejects_the_object() -> None:
     text = rule("trafficPolicy: {loadBalancer: {simple: FASTEST}}")
     assert rejected(text) == [("MEL0102", "spec.trafficPolicy.loadBalancer.simple")]

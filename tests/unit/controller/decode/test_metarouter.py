@@ -153,7 +153,7 @@ def test_durations(written: str, expected: float) -> None:
     assert route(f"timeout: {written}, {PLAIN}").timeout == expected
 
 
-@pytest.mark.parametrize("written", ["5", "-1s", "1.5", "soon", "''", "9999999h", "1s 2s"])
+@pytest.mark.parametrize("written", ["5", "-1s", "1.5", "soon", "''", "9999999h", "1s 2s", "1us"])
 def test_what_is_no_duration_rejects_the_object(written: str) -> None:
     text = router(f"timeout: '{written}', {PLAIN}".replace("''''", "''"))
     assert rejected(text) == [("MEL0102", "spec.routes[0].timeout")]
