@@ -119,15 +119,8 @@ def reachable(
     kept: list[ResolvedRoute] = []
     problems: list[Problem] = []
     for route in routes:
-        prefix = prefix_of(route).lower() if fold else prefix_of(route)
-        covering = next(
-            (
-                other
-                for other in kept
-                if prefix.startswith(prefix_of(other).lower() if fold else prefix_of(other))
-            ),
-            None,
-        )
+        prefix = _compared(route, fold=fold)
+        covering = next((o for o in kept if prefix.startswith(_compared(o, fold=fold))), None)
         if covering is None:
             kept.append(route)
             continue
@@ -135,13 +128,19 @@ def reachable(
             Problem(
                 "MEL0310",
                 route.route.ref,
-                f"every key with prefix {prefix!r} is already taken by the route above it "
-                f"({covering.route.ref.field})",
+                f"every key with prefix {prefix_of(route)!r} is already taken by the route above "
+                f"it ({covering.route.ref.field})",
                 "move the longer prefix up",
                 unserved=True,
             )
         )
     return tuple(kept), tuple(problems)
+
+
+def _compared(route: ResolvedRoute, *, fold: bool) -> bytes:
+    """The prefix as Envoy compares it: by bytes, of which it folds ASCII only."""
+    prefix = prefix_of(route).encode(errors="surrogatepass")
+    return prefix.lower() if fold else prefix
 
 
 def pool_settings(settings: RedisSettings) -> RedisProxyConnPoolSettings:
