@@ -72,7 +72,7 @@ def rule(*routes: Document) -> Document:
     }
 
 
-def route(*, method: str = "", **weights: int) -> Document:
+def route(method: str = "", /, **weights: int) -> Document:
     """A route to subsets by weight, of one method or of everything."""
     to = [
         {"destination": {"host": HOST, "subset": version}, "weight": weight}

@@ -137,7 +137,7 @@ async def test_a_plugin_that_raises_stops_only_the_service_that_it_raised_for(
     async with staged(
         tmp_path, "dubbo", route(v1=100), serve=lambda rules: embedded_meltemi(rules, registry)
     ) as stage:
-        stage.save_rules(route(method="anger", v1=100), route(v2=100))
+        stage.save_rules(route("anger", v1=100), route(v2=100))
         other = free_port()
         endpoints = {"v2": stage.servers["v2"].address}
         save(tmp_path / "other.yaml", entry("dubbo", other, endpoints, "other.example"))

@@ -144,8 +144,8 @@ async def test_other_routes_are_another_listener_and_close_connections(tmp_path:
 
 
 def counting(address: Address) -> Connect:
-    """The real client with a pool of one connection, which looks whether it is still open before
-    each command, as applications have it. What fails then is not tried again.
+    """The real client with a pool of one connection. It looks whether that is still open before
+    each command, and tries once more when it is closed just then, as applications have it.
     """
 
     @asynccontextmanager
@@ -155,7 +155,7 @@ def counting(address: Address) -> Connect:
             port=address.port,
             protocol=2,
             max_connections=1,
-            retry=Retry(NoBackoff(), 0),
+            retry=Retry(NoBackoff(), 1),
         )
 
         async def ask() -> str:

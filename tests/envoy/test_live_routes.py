@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -38,7 +39,7 @@ async def test_every_change_of_a_rule_arrives_on_open_connections_without_a_fail
         assert share(await stage.calls(), "v2") == pytest.approx(0.2, abs=0.02)
         stage.save_rules(route(v1=10, v2=90))
         await stage.until_share("v2", 0.9)
-        stage.save_rules(route(method="hello", v1=100), route(v1=10, v2=90))
+        stage.save_rules(route("hello", v1=100), route(v1=10, v2=90))
         await stage.until_share("v1", 1)
         await to_a_new_cluster(stage)
         await without_the_old_clusters(stage)
@@ -98,6 +99,26 @@ async def of_a_new_cluster(folder: Path, protocol: str, serve: Serve) -> Report:
         return stage.load.report()
 
 
+async def test_no_call_fails_in_a_storm_of_saves(tmp_path: Path) -> None:
+    """Routes, weights, and clusters that come and go faster than a slow one of them is warm."""
+    chance = random.Random(1)
+    names = ("v1", "v2", "v3", "v4")
+    async with staged(tmp_path, "dubbo", route(v1=100), names=names, drain_s=1) as stage:
+        with unanswered_address() as nobody:
+            stage.endpoints["v3.dead"] = nobody
+            stage.save_endpoints()
+            for _ in range(16):
+                one, other, spare = chance.sample(names, 3)
+                share_of_one = chance.randrange(1, 100)
+                split = route(**{one: share_of_one, other: 100 - share_of_one})
+                routes = chance.choice([(split,), (route("hello", **{one: 100}), split)])
+                stage.save_rules(*routes, subsets_of=tuple(sorted({one, other, spare})))
+                await stage.load.more(chance.choice([2, 10, 50]))
+            stage.save_rules(route(v4=100), subsets_of=("v4",))
+            await stage.until_share("v4", 1)
+        assert trouble(stage.load.report()) == {}
+
+
 class Silence:
     """A server that accepts connections and never answers."""
 
@@ -120,19 +141,16 @@ async def silence() -> AsyncGenerator[Silence]:
         yield silent
 
 
-@by_protocol
-async def test_a_route_to_a_silent_server_holds_up_only_what_it_matches(
-    tmp_path: Path, protocol: str
-) -> None:
+async def test_a_route_to_a_silent_server_holds_up_only_what_it_matches(tmp_path: Path) -> None:
     """A TCP check takes it for healthy, so its own calls wait; everybody else's go on."""
-    async with staged(tmp_path, protocol, route(v1=100)) as stage, silence() as silent:
+    async with staged(tmp_path, "dubbo", route(v1=100)) as stage, silence() as silent:
         await stage.serve("v3")
         stage.endpoints["v4"] = silent.address
         stage.save_endpoints()
-        routes = route(method="wait", v4=100), route(v3=100)
+        routes = route("wait", v4=100), route(v3=100)
         stage.save_rules(*routes, subsets_of=("v1", "v2", "v3", "v4"))
         await stage.answered_by("v3")
-        async with SPEECHES[protocol].caller(stage.address, "wait")() as ask:
+        async with SPEECHES["dubbo"].caller(stage.address, "wait")() as ask:
             waiting = asyncio.ensure_future(ask())
             async with asyncio.timeout(PATIENCE_S):
                 await silent.asked.wait()
