@@ -184,9 +184,7 @@ class Release:
         for name in gone:
             self._fresh.pop(name, None)
             self._forget_leaving(name)
-        if not self._overlay and not gone:
-            return ()
-        return {*(Key(self._clusters or "", name) for name in gone), *self._settle(now)}
+        return [*(Key(self._clusters or "", name) for name in gone), *self._settle(now)]
 
     def deadline(self, *, quiet: bool) -> float | None:
         """When ``tick`` will have something to do, if nothing else happens before."""
@@ -235,6 +233,8 @@ class Release:
 
     def _settle(self, now: float) -> list[Key]:
         """Let go of what has no reason left to be covered."""
+        if not self._overlay and not self._leaving:
+            return []
         lifted = [key for key in self._held if not self._still_held(key)]
         self._held.difference_update(lifted)
         named = self._named_by_leaving()

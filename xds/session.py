@@ -131,7 +131,7 @@ class Session(Generic[R]):
             quiet = self._quiet
             self._touch(self._release.tick(now, quiet=quiet))
             response = self._first_due(now)
-            if response is not None or self._quiet == quiet:
+            if response is not None or quiet or not self._quiet:
                 return response
 
     def deadline(self) -> float | None:
@@ -146,8 +146,8 @@ class Session(Generic[R]):
 
     @property
     def _quiet(self) -> bool:
-        """Whether the proxy has accepted all gated resources that it should have."""
-        return not any(
+        """Whether lingering clusters may go: the proxy has accepted whatever named them."""
+        return self._release.lingering and not any(
             state.rules.gated and (state.due or state.refused or state.release_at is not None)
             for state in self._states.values()
         )

@@ -73,14 +73,20 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The names of a request, with the bytes that said so.
+    """The names of a request, and how to recognise the bytes that said so.
 
-    A SotW stream repeats all its names in every request: a thousand of them are recognised as
-    bytes in a microsecond. ``section`` is empty when it is not worth remembering.
+    A SotW stream repeats all its names in every request. A thousand of them are recognised by
+    size and hash, several times faster than they are read. The bytes themselves, 50 kB then, would
+    double the memory of an idle stream. ``size`` is 0 when it is not worth it.
     """
 
     values: frozenset[str] = frozenset()
-    section: bytes = b""
+    size: int = 0
+    digest: int = 0
+
+    def begin(self, raw: bytes, start: int) -> bool:
+        """Whether the bytes from ``start`` on begin with these names."""
+        return self.size > 0 and hash(raw[start : start + self.size]) == self.digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,17 +247,18 @@ def _parse(raw: bytes) -> tuple[pb.DiscoveryRequest, Names]:
     section = b"".join(_text(0x1A, name) for name in message.resource_names)
     # Fields may come in any order. Only the usual one is worth recognising.
     usual = len(section) >= _WORTH_REMEMBERING and raw.startswith(section, _names_offset(raw))
-    return message, Names(share(frozenset(message.resource_names)), section if usual else b"")
+    names = share(frozenset(message.resource_names))
+    return message, Names(names, len(section), hash(section)) if usual else Names(names)
 
 
 def _recognise(raw: bytes, known: Iterable[Names]) -> tuple[pb.DiscoveryRequest, Names] | None:
-    """The request without its names, if they are known ones, byte for byte."""
+    """The request without its names, if they are known ones in the same order."""
     if len(raw) < _WORTH_REMEMBERING:
         return None
     start = _names_offset(raw)
     for names in known:
-        if names.section and raw.startswith(names.section, start):
-            rest = raw[:start] + raw[start + len(names.section) :]
+        if names.begin(raw, start):
+            rest = raw[:start] + raw[start + names.size :]
             message = pb.DiscoveryRequest.FromString(rest)
             if not message.resource_names:  # else it names more than these
                 return message, names
