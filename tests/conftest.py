@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from _pytest.fixtures import FixtureDef, SubRequest
 
 # No deadline: a timed assertion would measure the machine. --hypothesis-profile=ci looks longer.
-settings.register_profile("default", deadline=None)
+settings.register_profile("default", deadline=None, max_examples=50)
 settings.register_profile("ci", deadline=None, max_examples=500)
 settings.load_profile("default")
 

@@ -11,7 +11,7 @@ import yaml
 from meltemi.testing.envoy import validate
 
 if TYPE_CHECKING:
-    from .conftest import Run
+    from tests.command import Run
 
 BASE = ("bootstrap", "--xds", "127.0.0.1:18000", "--id", "edge-1")
 

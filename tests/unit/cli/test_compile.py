@@ -13,7 +13,7 @@ from meltemi.xds.resource import CLUSTER, LISTENER, RUNTIME
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .conftest import Run
+    from tests.command import Run
 
 PLAIN = """\
 apiVersion: networking.istio.io/v1

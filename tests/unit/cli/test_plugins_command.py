@@ -11,7 +11,7 @@ import pytest
 from meltemi.protocols import registry
 
 if TYPE_CHECKING:
-    from .conftest import Run
+    from tests.command import Run
 
 
 def test_every_installed_protocol_is_listed_with_what_it_asks_of_a_proxy(run: Run) -> None:

@@ -11,7 +11,7 @@ import yaml
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .conftest import Run
+    from tests.command import Run
 
 SERVICE = """\
 apiVersion: v1

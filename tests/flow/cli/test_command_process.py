@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from .conftest import Run
+    from tests.command import Run
 
 HEAVY = ("envoy_data_plane", "google.protobuf", "grpc", "kubernetes", "pydantic", "rich", "yaml")
 
