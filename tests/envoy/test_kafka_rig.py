@@ -202,7 +202,9 @@ async def test_an_aborted_transaction_is_there_but_not_for_readers_of_committed_
     assert sorted(everything) == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
 
 
-async def test_a_broker_that_is_killed_and_comes_back_elsewhere_costs_no_record(rig: Rig) -> None:
+async def test_a_broker_killed_and_back_elsewhere_and_one_restarted_cost_no_record(
+    rig: Rig,
+) -> None:
     await create_topic(rig.bootstrap, "moved")
     async with asyncio.timeout(PATIENCE_S):
         async with SteadyProducer(rig.bootstrap, "moved") as producer:
@@ -215,6 +217,8 @@ async def test_a_broker_that_is_killed_and_comes_back_elsewhere_costs_no_record(
             # It leads partitions again, and the producer has reached it where it is now.
             while await rig.received_from("broker-2") == received:  # noqa: ASYNC110  # another process
                 await asyncio.sleep(0.05)
+            await producer.more(100)
+            await rig.kafka.restart(1)
             await producer.more(100)
         delivery = producer.delivery(await read_topic(rig.bootstrap, "moved"))
     assert not delivery.lost
