@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from envoy_data_plane.envoy.service.runtime.v3 import Runtime
 from envoy_data_plane.google.protobuf import Struct
@@ -17,7 +17,7 @@ from meltemi.xds.resource import RUNTIME, Key, Resource, content_version
 from meltemi.xds.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Hashable, Iterable, Mapping
 
     from meltemi.protocols.api import Target
     from meltemi.protocols.model import Port, Service
@@ -66,6 +66,13 @@ class GroupKey:
         return tuple((address, number) for address in addresses)
 
 
+class _Runtime(NamedTuple):
+    """What a piece has in the runtime layer, and the objects that this came from."""
+
+    values: Mapping[str, float]
+    origins: tuple[Hashable, ...]
+
+
 @dataclass(slots=True)
 class Group:
     """The pieces of one group and what they add up to.
@@ -91,9 +98,7 @@ class Group:
         default_factory=dict[tuple[str, int], "set[PieceKey]"]
     )
     _pending: dict[Key, Resource | None] = field(default_factory=dict["Key", "Resource | None"])
-    _runtimes: dict[PieceKey, Mapping[str, float]] = field(
-        default_factory=dict["PieceKey", "Mapping[str, float]"]
-    )
+    _runtimes: dict[PieceKey, _Runtime] = field(default_factory=dict["PieceKey", "_Runtime"])
     _runtime_stale: bool = True
 
     def put(self, piece: Piece, *, full: bool) -> None:
@@ -102,7 +107,7 @@ class Group:
         self._lead(self._pieces[key] if key in self.full else None, piece if full else None)
         self._pieces[key] = piece
         (self.full.add if full else self.full.discard)(key)
-        self._set_runtime(key, piece.runtime if full else {})
+        self._set_runtime(piece, wanted=full)
         self._claim(key, wanted=full and bool(piece.listeners))
         self._give([key])
 
@@ -111,7 +116,7 @@ class Group:
         piece = self._pieces.pop(key)
         self._lead(piece if key in self.full else None, None)
         self.full.discard(key)
-        self._set_runtime(key, {})
+        self._set_runtime(piece, wanted=False)
         self._pending |= dict.fromkeys(self._given.pop(key, {}))
         self._claim(key, wanted=False)
 
@@ -227,24 +232,23 @@ class Group:
             return piece.resources
         return {key: found for key, found in piece.resources.items() if key not in lost}
 
-    def _set_runtime(self, key: PieceKey, values: Mapping[str, float]) -> None:
-        if values == self._runtimes.get(key, {}):
+    def _set_runtime(self, piece: Piece, *, wanted: bool) -> None:
+        origins = (piece.resources[key].origins for key in piece.listeners)
+        found = _Runtime(piece.runtime, tuple(ref for refs in origins for ref in refs))
+        after = found if wanted and piece.runtime else None
+        if after == self._runtimes.get(piece.key):
             return
         self._runtime_stale = True
-        if values:
-            self._runtimes[key] = values
+        if after is not None:
+            self._runtimes[piece.key] = after
         else:
-            del self._runtimes[key]
+            del self._runtimes[piece.key]
 
     def _runtime(self) -> Resource:
         """The one layer of ours: a layer is replaced as a whole, so it holds all keys."""
-        values = {name: value for found in self._runtimes.values() for name, value in found.items()}
-        origins = dict.fromkeys(
-            origin
-            for key in sorted(self._runtimes, key=_precedence)
-            for listener in self._pieces[key].listeners
-            for origin in self._pieces[key].resources[listener].origins
-        )
+        found = [self._runtimes[key] for key in sorted(self._runtimes, key=_precedence)]
+        values = {name: value for each in found for name, value in each.values.items()}
+        origins = dict.fromkeys(origin for each in found for origin in each.origins)
         layer = Struct.from_dict(dict(sorted(values.items())))
         body = encode(Runtime(name=naming.RUNTIME_LAYER, layer=layer))
         return Resource(

@@ -197,6 +197,19 @@ def test_the_layers_origins_are_those_of_its_listeners() -> None:
     assert MIRRORED.ref in resource.origins
 
 
+def test_the_layers_origins_follow_their_objects() -> None:
+    draft = make.Draft()
+    for thing in REDIS:
+        draft.put(thing)
+    draft.put(make.rule(MIRRORED))
+    compiler = make.compiler(draft.mesh)
+    newer = replace(MIRRORED, ref=replace(MIRRORED.ref, generation=2))
+    make.run(compiler.update(draft.put(make.rule(newer))))
+    group = compiler.group(make.group())
+    assert newer.ref in group.snapshot.of_type(RUNTIME)["meltemi"].origins
+    assert not group.take_changed()
+
+
 def test_a_changed_percentage_changes_the_layer_and_nothing_else() -> None:
     draft = make.Draft()
     for thing in REDIS:
