@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from meltemi.protocols.model import (
+    Application,
     DestinationPolicy,
     Endpoint,
     Locality,
@@ -98,6 +99,7 @@ Value: TypeAlias = (
     | RedisSettings
     | RedisUpstream
     | Secret
+    | Application
 )
 
 

@@ -19,6 +19,12 @@ from typing import TYPE_CHECKING, TypeAlias, cast, get_args, get_type_hints
 import betterproto2
 from envoy_data_plane.google.protobuf import Any
 from envoy_data_plane.message_pool import default_message_pool
+from google.protobuf.any_pb2 import Any as OfficialAny
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message as OfficialMessage
+
+from meltemi.protocols.foreign import TYPES as foreign_types
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -69,12 +75,13 @@ class _Field:
 def decode(type_url: str, body: bytes) -> dict[str, Json]:
     """The message's fields; only the size of one whose type nobody here knows.
 
-    Raises ValueError, IndexError or struct.error on bytes that are no such message.
+    Raises ValueError, IndexError, struct.error or DecodeError on bytes that are no such message.
     """
-    cls = default_message_pool.url_to_type.get(type_url)
-    if cls is None:
-        return {"undecodedBytes": len(body)}
-    return cast("dict[str, Json]", _message(cls, body))
+    if (cls := default_message_pool.url_to_type.get(type_url)) is not None:
+        return cast("dict[str, Json]", _message(cls, body))
+    if (foreign := foreign_types.get(type_url.rpartition("/")[2])) is not None:
+        return _official(foreign.FromString(body))
+    return {"undecodedBytes": len(body)}
 
 
 def _message(cls: Message, body: bytes) -> Json:
@@ -104,6 +111,33 @@ def _any(body: bytes) -> Json:
     if cls is not None and cls.to_dict is not betterproto2.Message.to_dict:
         return {"@type": type_url, "value": _message(cls, inner)}
     return {"@type": type_url, **decode(type_url, inner)}
+
+
+def _official(message: OfficialMessage) -> dict[str, Json]:
+    """A message of ``proto/``. Official protobuf's own translation has no room for an ``Any`` of a
+    type that it does not know.
+    """
+    return {
+        field.camelcase_name: (
+            [_official_value(field, item) for item in value]
+            if field.is_repeated
+            else _official_value(field, value)
+        )
+        for field, value in message.ListFields()
+    }
+
+
+def _official_value(field: FieldDescriptor, value: object) -> Json:
+    if field.enum_type is not None:
+        return field.enum_type.values_by_number[cast("int", value)].name
+    if isinstance(value, OfficialAny):
+        return {"@type": value.type_url, **decode(value.type_url, value.value)}
+    if not isinstance(value, OfficialMessage):
+        wide = field.cpp_type in (FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64)
+        return str(value) if wide else cast("Json", value)
+    if value.DESCRIPTOR.full_name.startswith("google.protobuf."):  # durations and wrappers
+        return cast("Json", MessageToDict(value))
+    return _official(value)
 
 
 def _lacking(cls: Message, number: int, value: int | bytes) -> dict[str, Json]:

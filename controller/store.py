@@ -21,6 +21,7 @@ from meltemi.controller.objects import (
     Upsert,
 )
 from meltemi.protocols.model import (
+    Application,
     DestinationPolicy,
     Dirty,
     Mesh,
@@ -40,7 +41,9 @@ if TYPE_CHECKING:
 METAROUTER = "MetaRouter"
 
 Entry = tuple[type, str]
-"""Where an object has a value: the value's type, and the host for values that have one."""
+"""Where an object has a value: the value's type, and the host (or the protocol of an application)
+for values that have one.
+"""
 
 
 class Store:
@@ -58,6 +61,7 @@ class Store:
         self._redis = Candidates[RedisSettings]()
         self._upstreams = Candidates[RedisUpstream]()
         self._endpoints = EndpointTable(self._services.view)
+        self._applications = Candidates[Application]()
         self._secrets: dict[tuple[str, str], Secret] = {}
         self._secrets_before: dict[tuple[str, str], Secret | None] = {}
         self.mesh = Mesh(
@@ -68,6 +72,7 @@ class Store:
             redis=self._redis.view,
             upstreams=self._upstreams.view,
             secrets=MappingProxyType(self._secrets),
+            applications=self._applications.view,
         )
 
     @property
@@ -135,6 +140,8 @@ class Store:
                 self._redis.put(host, identity, created, value)
             case RedisUpstream():
                 self._upstreams.put(host, identity, created, value)
+            case Application():
+                self._applications.put(host, identity, created, value)
             case Secret():
                 self._set_secret((identity.namespace, identity.name), value)
 
@@ -158,6 +165,8 @@ class Store:
                 self._redis.drop(host, identity)
             case RedisUpstream():
                 self._upstreams.drop(host, identity)
+            case Application():
+                self._applications.drop(host, identity)
             case Secret():
                 self._set_secret((identity.namespace, identity.name), None)
 
@@ -176,7 +185,10 @@ class Store:
             k for k, before in self._secrets_before.items() if self._secrets.get(k) != before
         }
         self._secrets_before.clear()
-        return Dirty(frozenset(hosts), frozenset(endpoints), frozenset(secrets))
+        applications = self._applications.settle()
+        return Dirty(
+            frozenset(hosts), frozenset(endpoints), frozenset(secrets), frozenset(applications)
+        )
 
 
 def _entries(decoded: Decoded) -> Iterator[tuple[Entry, Value]]:
@@ -188,6 +200,8 @@ def _entries(decoded: Decoded) -> Iterator[tuple[Entry, Value]]:
                     yield (type(value), host), value
             case Service() | HostEndpoints() | DestinationPolicy() | RedisUpstream():
                 yield (type(value), value.host), value
+            case Application():
+                yield (Application, value.protocol), value
             case Slice() | Pod() | Secret():
                 yield (type(value), ""), value
 

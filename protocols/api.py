@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from envoy_data_plane.envoy.config.listener.v3 import Filter
 
     from meltemi.protocols.model import (
+        Application,
         LoadBalancer,
         Matcher,
         Mirror,
@@ -59,7 +60,8 @@ class Engine:
     other names); an attribute that is absent here cannot be matched. ``exclusive``: attributes that
     cannot stand in one match. ``inverts``: attributes whose match can be inverted (None = all).
     ``rejects``: a sentence when a name or value is beyond what its configuration can hold.
-    ``folds_case``: it compares the names of other attributes without case. The rest says which
+    ``folds_case``: it compares the names of other attributes without case. ``applications``: it
+    serves only ports that are named ``tcp-metaprotocol-<application>``. The rest says which
     policies of a route it has.
     """
 
@@ -74,6 +76,7 @@ class Engine:
     inverts: frozenset[str] | None = None
     rejects: Callable[[str, Matcher], str | None] = accepts
     folds_case: bool = False
+    applications: bool = False
     splits: bool = True
     mirrors: bool = False
     timeouts: bool = False
@@ -153,7 +156,8 @@ class Scope:
     """Everything that one compilation may look at.
 
     ``routes`` is never empty: without a rule it is one route to the service's own cluster.
-    ``rule`` is the object that the routes came from, if any. ``auth`` are the credentials that
+    ``rule`` is the object that the routes came from, if any. ``application`` says how the port's
+    protocol is decoded, where an ApplicationProtocol does. ``auth`` are the credentials that
     clients of a Redis port must present, ``upstream_auth`` those that Envoy presents.
     """
 
@@ -163,6 +167,7 @@ class Scope:
     target: Target
     names: Names
     rule: Ref | None = None
+    application: Application | None = None
     redis: RedisSettings | None = None
     auth: Credentials | None = None
     upstream_auth: Credentials | None = None

@@ -6,7 +6,7 @@ import traceback
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from meltemi.protocols.frame import Frame
+from meltemi.protocols.frame import Frame, speaker
 from meltemi.protocols.group import Group, GroupKey
 from meltemi.protocols.lint import lint
 from meltemi.protocols.piece import Piece, PieceKey, Reads, reassign
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from meltemi.protocols.sight import Sight
 
 Reading = tuple[str, object]
-"""("host", host), ("endpoints", host) or ("secret", (namespace, name))."""
+"""("host", host), ("endpoints", host), ("secret", (namespace, name)) or ("application", name)."""
 
 
 @dataclass(slots=True)
@@ -90,6 +90,7 @@ class Compiler:
         self.lint(dirty.hosts)
         touched = self._reading("host", dirty.hosts)
         stale = touched | self._reading("secret", dirty.secrets)
+        stale |= self._reading("application", dirty.applications)
         affected = dirty.hosts | {key.host for key in touched}
         recompiled: set[PieceKey] = set()
         for group in [*self._groups.values()]:
@@ -216,7 +217,7 @@ class Compiler:
 
     def _failed(self, key: PieceKey, sight: Sight, error: Exception, good: Piece | None) -> Piece:
         port = sight.service.port(key.port)
-        registered = self._registry.get(port.protocol) if port else None
+        registered = speaker(self._registry, self._mesh, port) if port else None
         blame = f"{registered.distribution} {registered.version}" if registered else "Meltemi"
         problem = Problem(
             "MEL0502",
@@ -248,6 +249,7 @@ class Compiler:
                 ("host", reads.hosts),
                 ("endpoints", reads.endpoints),
                 ("secret", reads.secrets),
+                ("application", reads.applications),
             )
             for name in names
         )

@@ -45,6 +45,7 @@ from meltemi.protocols.api import (
 from meltemi.protocols.encode import pack
 from meltemi.protocols.envoy import ads, extension, network_filter, seconds
 from meltemi.protocols.guard import header_name_error
+from meltemi.protocols.meta_protocol_proxy import meta_protocol_engine, serve
 from meltemi.protocols.model import Matcher, MatchKind
 from meltemi.xds.resource import PREFIX
 
@@ -71,6 +72,10 @@ GENERIC_PROXY = Engine(
     retries=True,
 )
 
+META_PROTOCOL_PROXY = meta_protocol_engine(
+    {"interface": STRINGS, "method": STRINGS, ANY_OTHER: frozenset(MatchKind)}, mutations=True
+)
+
 
 class Dubbo:
     """Dubbo2 frames with hessian2 bodies."""
@@ -83,10 +88,12 @@ class Dubbo:
         "group": Attribute("The service's group."),
         ANY_OTHER: Attribute("A string attachment of that name (RpcContext)."),
     }
-    engines = (GENERIC_PROXY,)
+    engines = (GENERIC_PROXY, META_PROTOCOL_PROXY)
 
     def compile(self, scope: Scope, engine: Engine) -> Compiled:
-        """A generic_proxy whose routes arrive by generic RDS."""
+        """A generic_proxy whose routes arrive by generic RDS, or a meta_protocol_proxy."""
+        if engine.name == META_PROTOCOL_PROXY.name:
+            return serve(scope)
         proxy = generic.GenericProxy(
             stat_prefix=scope.names.stat_prefix,
             codec_config=extension("envoy.generic_proxy.codecs.dubbo", DubboCodecConfig()),

@@ -49,6 +49,15 @@ def pack(message: betterproto2.Message, *more: OfficialMessage) -> Any:
     return Any(type_url=type_url, value=encode(message) + extension)
 
 
+def pack_foreign(type_name: str, message: OfficialMessage) -> Any:
+    """A message of a type that envoy-data-plane does not have, as an ``Any``.
+
+    ``type_name`` is Envoy's own name of the type.
+    """
+    body = message.SerializeToString(deterministic=True)
+    return Any(type_url=f"type.googleapis.com/{type_name}", value=body)
+
+
 # -- The wire format: https://protobuf.dev/programming-guides/encoding
 
 _VARINT, _FIXED_64, _DELIMITED, _FIXED_32 = 0, 1, 2, 5

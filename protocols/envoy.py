@@ -28,7 +28,11 @@ from envoy_data_plane.envoy.config.core.v3 import (
     TypedExtensionConfig,
 )
 from envoy_data_plane.envoy.config.listener.v3 import Filter, FilterChain, Listener
-from envoy_data_plane.envoy.type.v3 import Percent
+from envoy_data_plane.envoy.type.v3 import (
+    FractionalPercent,
+    FractionalPercentDenominatorType,
+    Percent,
+)
 
 from meltemi.protocols import model
 from meltemi.protocols.encode import pack
@@ -56,6 +60,14 @@ _LOAD_BALANCERS = {
 def seconds(value: float) -> timedelta:
     """A Duration."""
     return timedelta(seconds=value)
+
+
+def fraction(percentage: float) -> FractionalPercent:
+    """A percentage to four decimals."""
+    return FractionalPercent(
+        numerator=round(percentage * 10_000),
+        denominator=FractionalPercentDenominatorType.MILLION,
+    )
 
 
 def ads() -> ConfigSource:

@@ -17,7 +17,15 @@ from meltemi.protocols.api import (
     Scope,
 )
 from meltemi.protocols.encode import encode
-from meltemi.protocols.model import Mesh, PlainCredentials, Port, Ref, SecretRef, TrafficPolicy
+from meltemi.protocols.model import (
+    Application,
+    Mesh,
+    PlainCredentials,
+    Port,
+    Ref,
+    SecretRef,
+    TrafficPolicy,
+)
 from meltemi.protocols.piece import Members, Piece, PieceKey, Reads, reassign
 from meltemi.protocols.problem import Problem
 from meltemi.protocols.routing import Part, Resolution, Resolver, Split, effective
@@ -31,12 +39,30 @@ if TYPE_CHECKING:
     from meltemi.protocols.sight import Sight
 
 
-def choose_engine(registered: Registered | None, capability: Capability) -> Engine | None:
-    """The best engine of the protocol that such a proxy has."""
+METAPROTOCOL = "metaprotocol"
+"""The plugin of applications that have no plugin of their own, but a codec."""
+
+
+def choose_engine(
+    registered: Registered | None, capability: Capability, *, application: bool = False
+) -> Engine | None:
+    """The best engine of the protocol that such a proxy has. ``application``: the port's protocol
+    is one of MetaProtocol's.
+    """
     for engine in registered.plugin.engines if registered else ():
+        if engine.applications and not application:
+            continue
         if engine.requires <= capability.extensions and engine.since <= capability.version:
             return engine
     return None
+
+
+def speaker(registry: Registry, mesh: Mesh, port: Port) -> Registered | None:
+    """Whose plugin serves the port: its protocol's own, else MetaProtocol's if there is a codec."""
+    own = registry.get(port.protocol)
+    if own is not None and own.plugin.name != METAPROTOCOL:
+        return own
+    return registry.get(METAPROTOCOL) if port.protocol in mesh.applications else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +81,10 @@ class Frame:
         """The piece. Raises what the plugin raises."""
         service, target = self.sight.service, self.key.target
         registered, engine, problems = self._engine()
-        spoken = self.registry.get(self.port.protocol) or registered
+        spoken = speaker(self.registry, self.mesh, self.port) or registered
         resolver = Resolver(self.mesh, self.namespace, service, self.port, spoken.plugin, engine)
         resolution = resolver.resolve(self.sight.rule)
+        application, application_problems = self._application()
         secrets, (auth, upstream_auth), secret_problems = self._credentials()
         scope = Scope(
             service=service,
@@ -70,6 +97,7 @@ class Frame:
                 stat_prefix=naming.stat_prefix(service.host, self.port.number),
             ),
             rule=self.sight.rule.ref if self.sight.rule else None,
+            application=application,
             redis=self.sight.redis,
             auth=auth,
             upstream_auth=upstream_auth,
@@ -90,6 +118,7 @@ class Frame:
                 hosts=resolution.hosts | {service.host},
                 endpoints=frozenset(part.service[1] for m in members for part in m.parts),
                 secrets=frozenset(secrets),
+                applications=frozenset({self.port.protocol}),
             ),
             resources=resources,
             listeners=tuple(resource.key for resource in listeners),
@@ -102,6 +131,7 @@ class Frame:
             },
             problems=(
                 *problems,
+                *application_problems,
                 *resolution.problems,
                 *secret_problems,
                 *tls_problems,
@@ -113,20 +143,22 @@ class Frame:
     def _engine(self) -> tuple[Registered, Engine, tuple[Problem, ...]]:
         """The engine that serves the port; TCP where nothing better can."""
         protocol, capability = self.port.protocol, self.key.target.capability
-        registered = self.registry.get(protocol)
-        engine = choose_engine(registered, capability)
+        registered = speaker(self.registry, self.mesh, self.port)
+        application = bool(self.port.application) or protocol in self.mesh.applications
+        engine = choose_engine(registered, capability, application=application)
         if registered is not None and engine is not None:
             return registered, engine, ()
         tcp = self.registry.get("tcp")
         if tcp is None:
             raise LookupError("no plugin serves tcp: the distribution meltemi is not installed")
         if registered is None:
-            known = ", ".join(entry.plugin.name for entry in self.registry)
+            plugins = (entry.plugin.name for entry in self.registry)
+            known = ", ".join(name for name in plugins if name != METAPROTOCOL)
             problem = Problem(
                 "MEL0202",
                 self.port.ref,
-                f"no plugin serves {protocol!r}",
-                f"install its plugin, or use one of: {known}",
+                f"no plugin serves {protocol!r}, and no ApplicationProtocol names its codec",
+                f"install its plugin, write an ApplicationProtocol, or use one of: {known}",
             )
         else:
             names = ", ".join(engine.name for engine in registered.plugin.engines)
@@ -139,6 +171,12 @@ class Frame:
                 "use an Envoy build that has one of them",
             )
         return tcp, TCP_PROXY, (problem,)
+
+    def _application(self) -> tuple[Application | None, tuple[Problem, ...]]:
+        """How the port's protocol is decoded, and whose word on that does not count."""
+        first, *others = self.mesh.applications.get(self.port.protocol, (None,))
+        problems = (_outdone(other, first) for other in others if other and first)
+        return first, tuple(problems)
 
     def _credentials(
         self,
@@ -308,6 +346,15 @@ class Frame:
                     f"tls mode {mode} cannot be honoured, and plaintext would betray it",
                     "set the mode to DISABLE if plaintext is meant",
                 )
+
+
+def _outdone(loser: Application, winner: Application) -> Problem:
+    return Problem(
+        "MEL0309",
+        loser.ref,
+        f"{winner.ref} says how {loser.protocol!r} is decoded; this object has no effect",
+        "delete one of them",
+    )
 
 
 def _from_secret(mesh: Mesh, wanted: SecretRef) -> Credentials:

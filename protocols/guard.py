@@ -18,6 +18,9 @@ MAX_REGEX_PROGRAM = 100
 MAX_REDIS_PREFIX = 1000
 """Bytes of ``RedisProxy.PrefixRoutes.Route.prefix``."""
 
+MAX_HEADER = 16_384
+"""Bytes of the name, and of the value, of a header that is added."""
+
 _ENCODINGS = (re2.Options.Encoding.UTF8, re2.Options.Encoding.LATIN1)
 
 
@@ -64,6 +67,19 @@ def header_name_error(name: str) -> str | None:
         return "the name is empty"
     if not {"\0", "\n", "\r"}.isdisjoint(name):
         return "the name contains a line break or a zero character"
+    return None
+
+
+def header_value_error(name: str, value: str) -> str | None:
+    """Why Envoy would refuse to add a header, or set an attribute, of this name and value."""
+    if (error := header_name_error(name)) is not None:
+        return error
+    if not {"\0", "\n", "\r"}.isdisjoint(value):
+        return "the value contains a line break or a zero character"
+    for what, text in (("name", name), ("value", value)):
+        size = len(text.encode(errors="surrogatepass"))
+        if size > MAX_HEADER:
+            return f"the {what} has {size} bytes, Envoy accepts {MAX_HEADER}"
     return None
 
 

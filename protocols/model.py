@@ -190,6 +190,19 @@ class Service:
         return next((port for port in self.ports if port.number == number), None)
 
 
+@dataclass(frozen=True, slots=True)
+class Application:
+    """An ApplicationProtocol: how meta-protocol-proxy decodes what ports of this name speak.
+
+    ``protocol`` is what follows ``tcp-metaprotocol-``, ``codec`` the name of the codec's factory.
+    """
+
+    ref: Ref
+    protocol: str
+    codec: str
+    created: str = ""
+
+
 class LoadBalancer(Enum):
     """DestinationRule ``loadBalancer.simple``."""
 
@@ -338,7 +351,8 @@ class Mesh:
     which of them a client sees depends on its namespace (``visible``).
 
     ``services``, ``rules``, ``policies``, ``redis`` and ``upstreams`` are keyed by host,
-    ``endpoints`` by (namespace, host) of the Service, ``secrets`` by (namespace, name).
+    ``endpoints`` by (namespace, host) of the Service, ``secrets`` by (namespace, name),
+    ``applications`` by protocol.
     """
 
     services: Mapping[str, tuple[Service, ...]] = field(
@@ -358,6 +372,9 @@ class Mesh:
         default_factory=dict[str, tuple[RedisUpstream, ...]]
     )
     secrets: Mapping[tuple[str, str], Secret] = field(default_factory=dict[tuple[str, str], Secret])
+    applications: Mapping[str, tuple[Application, ...]] = field(
+        default_factory=dict[str, tuple[Application, ...]]
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,21 +382,23 @@ class Dirty:
     """What changed since the last compile: nothing else needs to be looked at.
 
     ``hosts``: a service, rule or policy of that host appeared, changed or went. ``endpoints``:
-    only its endpoints did. ``secrets``: by (namespace, name).
+    only its endpoints did. ``secrets``: by (namespace, name). ``applications``: by protocol.
     """
 
     hosts: frozenset[str] = frozenset()
     endpoints: frozenset[str] = frozenset()
     secrets: frozenset[tuple[str, str]] = frozenset()
+    applications: frozenset[str] = frozenset()
 
     def __bool__(self) -> bool:
-        return bool(self.hosts or self.endpoints or self.secrets)
+        return bool(self.hosts or self.endpoints or self.secrets or self.applications)
 
     def __or__(self, other: Dirty) -> Dirty:
         return Dirty(
             self.hosts | other.hosts,
             self.endpoints | other.endpoints,
             self.secrets | other.secrets,
+            self.applications | other.applications,
         )
 
 

@@ -47,6 +47,7 @@ class Reads:
     hosts: frozenset[str] = frozenset()
     endpoints: frozenset[str] = frozenset()
     secrets: frozenset[tuple[str, str]] = frozenset()
+    applications: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

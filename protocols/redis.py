@@ -16,7 +16,7 @@ from envoy_data_plane.envoy.extensions.filters.network.redis_proxy.v3 import (
     RedisProxyRedisFault,
     RedisProxyRedisFaultRedisFaultType,
 )
-from envoy_data_plane.envoy.type.v3 import FractionalPercent, FractionalPercentDenominatorType
+from envoy_data_plane.envoy.type.v3 import FractionalPercent
 
 from meltemi.protocols import naming
 from meltemi.protocols._pb import redis_proxy_pb2
@@ -30,7 +30,7 @@ from meltemi.protocols.api import (
     ResolvedRoute,
     Scope,
 )
-from meltemi.protocols.envoy import network_filter, seconds
+from meltemi.protocols.envoy import fraction, network_filter, seconds
 from meltemi.protocols.guard import redis_prefix_error
 from meltemi.protocols.model import LoadBalancer, MatchKind, RedisFault, RedisSettings
 from meltemi.protocols.problem import Problem
@@ -195,14 +195,6 @@ def mirror_policy(
             default_value=fraction(percentage), runtime_key=mirror.runtime_key if rtds else ""
         ),
         exclude_read_commands=mirror.mirror.exclude_reads,
-    )
-
-
-def fraction(percentage: float) -> FractionalPercent:
-    """A percentage to four decimals."""
-    return FractionalPercent(
-        numerator=round(percentage * 10_000),
-        denominator=FractionalPercentDenominatorType.MILLION,
     )
 
 

@@ -8,15 +8,10 @@ from envoy_data_plane.envoy.config.core.v3 import RuntimeFractionalPercent
 from envoy_data_plane.envoy.config.route.v3 import HeaderMatcher
 from envoy_data_plane.envoy.extensions.filters.network.thrift_proxy import v3 as thrift
 from envoy_data_plane.envoy.extensions.filters.network.thrift_proxy.router.v3 import Router
-from envoy_data_plane.envoy.type.matcher.v3 import RegexMatcher, StringMatcher
-from envoy_data_plane.envoy.type.v3 import (
-    FractionalPercent,
-    FractionalPercentDenominatorType,
-    Int64Range,
-)
 
 from meltemi.protocols.api import (
     ANY_OTHER,
+    STRINGS,
     Attribute,
     Compiled,
     Emitted,
@@ -26,8 +21,9 @@ from meltemi.protocols.api import (
     Scope,
 )
 from meltemi.protocols.encode import pack
-from meltemi.protocols.envoy import ads, network_filter
-from meltemi.protocols.guard import accepts_empty, header_name_error
+from meltemi.protocols.envoy import ads, fraction, network_filter
+from meltemi.protocols.headers import header_matcher, header_matcher_error
+from meltemi.protocols.meta_protocol_proxy import meta_protocol_engine, serve
 from meltemi.protocols.model import Matcher, MatchKind
 from meltemi.xds.resource import PREFIX
 
@@ -41,11 +37,7 @@ def rejects(name: str, matcher: Matcher) -> str | None:
     """What a RouteMatch cannot say, or would say differently."""
     if name == "service" and ":" in matcher.value:
         return "the name of a service ends before the colon"
-    inverted = matcher.inverted and matcher.kind is MatchKind.REGEX
-    if inverted and accepts_empty(matcher.value):
-        # ``header_matcher``: inverted, an absent header is compared as an empty one.
-        return "inverted, it would not match requests without the header"
-    return header_name_error(name)
+    return header_matcher_error(name, matcher)
 
 
 THRIFT_PROXY = Engine(
@@ -63,6 +55,9 @@ THRIFT_PROXY = Engine(
     folds_case=True,
     mirrors=True,
 )
+
+# Its codec exposes nothing but the method, and cannot write.
+META_PROTOCOL_PROXY = meta_protocol_engine({"method": STRINGS}, mutations=False)
 
 
 ANY_VALUE = Matcher(MatchKind.PRESENT)
@@ -83,10 +78,12 @@ class Thrift:
         "service": Attribute("The service's name of a multiplexed call (before the colon)."),
         ANY_OTHER: Attribute("A THeader header of that name."),
     }
-    engines = (THRIFT_PROXY,)
+    engines = (THRIFT_PROXY, META_PROTOCOL_PROXY)
 
     def compile(self, scope: Scope, engine: Engine) -> Compiled:
-        """A thrift_proxy whose routes arrive by TRDS."""
+        """A thrift_proxy whose routes arrive by TRDS, or a meta_protocol_proxy."""
+        if engine.name == META_PROTOCOL_PROXY.name:
+            return serve(scope)
         routes = thrift.RouteConfiguration(
             name=scope.names.route_config, routes=[thrift_route(route) for route in scope.routes]
         )
@@ -141,42 +138,10 @@ def route_match(match: Mapping[str, Matcher]) -> thrift.RouteMatch:
 
 def mirror_policy(resolved: ResolvedMirror) -> thrift.RouteActionRequestMirrorPolicy:
     """thrift_proxy ignores the default where no runtime key is written: so one always is."""
-    fraction = FractionalPercent(
-        numerator=round(resolved.mirror.percentage * 10_000),
-        denominator=FractionalPercentDenominatorType.MILLION,
-    )
     return thrift.RouteActionRequestMirrorPolicy(
         cluster=resolved.cluster,
         runtime_fraction=RuntimeFractionalPercent(
-            default_value=fraction, runtime_key=resolved.runtime_key
+            default_value=fraction(resolved.mirror.percentage),
+            runtime_key=resolved.runtime_key,
         ),
     )
-
-
-def header_matcher(name: str, matcher: Matcher) -> HeaderMatcher:
-    """A test of one header. An absent one fails every test, so that its inversion holds: Envoy does
-    so for presence only, elsewhere it must be told to take an empty header instead.
-    """
-    if matcher.kind is MatchKind.PRESENT:
-        return HeaderMatcher(name=name, present_match=True, invert_match=matcher.inverted)
-    ranged = matcher.kind is MatchKind.RANGE
-    return HeaderMatcher(
-        name=name,
-        range_match=Int64Range(start=matcher.start, end=matcher.end) if ranged else None,
-        string_match=None if ranged else string_match(matcher),
-        invert_match=matcher.inverted,
-        treat_missing_header_as_empty=matcher.inverted,
-    )
-
-
-def string_match(matcher: Matcher) -> StringMatcher:
-    """A test of a string."""
-    match matcher.kind:
-        case MatchKind.PREFIX:
-            return StringMatcher(prefix=matcher.value)
-        case MatchKind.SUFFIX:
-            return StringMatcher(suffix=matcher.value)
-        case MatchKind.REGEX:
-            return StringMatcher(safe_regex=RegexMatcher(regex=matcher.value))
-        case _:
-            return StringMatcher(exact=matcher.value)

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from meltemi.controller.decode import kubernetes
+from meltemi.controller.decode.application import ApplicationObject, application_protocol
 from meltemi.controller.decode.destinationrule import RuleObject, destination_rule
 from meltemi.controller.decode.metadata import DEFAULT_NAMESPACE, Metadata, is_name
 from meltemi.controller.decode.metarouter import RouterObject, meta_router
@@ -90,13 +91,15 @@ _READERS = {
     _Type(ISTIO, "ServiceEntry"): _reader(_ISTIO_VERSIONS, EntryObject, service_entry),
     _Type(ISTIO, "DestinationRule"): _reader(_ISTIO_VERSIONS, RuleObject, destination_rule),
     _Type(METAPROTOCOL, "MetaRouter"): _reader(_V1ALPHA1, RouterObject, meta_router),
+    _Type(METAPROTOCOL, "ApplicationProtocol"): _reader(
+        _V1ALPHA1, ApplicationObject, application_protocol
+    ),
     _Type(REDIS, "RedisService"): _reader(_V1ALPHA1, RedisServiceObject, redis_service),
     _Type(REDIS, "RedisDestination"): _reader(_V1ALPHA1, RedisDestinationObject, redis_destination),
 }
 
 # Kinds that exist, but mean nothing here yet.
 _UNREAD = {
-    _Type(METAPROTOCOL, "ApplicationProtocol"),
     _Type("dubbo.aeraki.io", "DubboAuthorizationPolicy"),
     *(
         _Type(ISTIO, kind)
@@ -114,6 +117,8 @@ _UNREAD = {
 }
 
 _NAMESPACE = _Type("", "Namespace")
+
+_CLUSTER_SCOPED = {_NAMESPACE, _Type(METAPROTOCOL, "ApplicationProtocol")}
 
 
 def decode(value: object) -> Outcome:
@@ -166,7 +171,7 @@ def _identify(body: Mapping[str, object], notes: Notes) -> tuple[Identity | None
             notes.wrong(field, cause, "use lower-case letters, digits, - and .")
     if notes.rejected:
         return None, version
-    if _Type(group, kind) == _NAMESPACE:
+    if _Type(group, kind) in _CLUSTER_SCOPED:
         namespace = ""
     return Identity(group, kind, str(namespace), str(name)), version
 

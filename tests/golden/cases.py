@@ -11,7 +11,7 @@ import yaml
 from meltemi.controller.dump import dump, secrets_of
 from meltemi.controller.nodes import profile
 from meltemi.controller.offline import parse_node, read_path
-from meltemi.controller.presets import preset
+from meltemi.controller.presets import DEFAULT, preset, type_urls
 from meltemi.controller.settings import Settings
 from tests import make
 
@@ -24,7 +24,9 @@ FOLDER = Path(__file__).parent
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """``<path>.in.yaml`` and ``.out.yaml``; ``.node.json`` where the proxy is not a stock one."""
+    """``<path>.in.yaml`` and ``.out.yaml``; ``.node.json`` where the proxy is not a stock one;
+    ``.metards.json`` is what Aeraki makes of the same.
+    """
 
     path: str
     """The folder and the name."""
@@ -42,6 +44,11 @@ class Case:
         node = self.file(".node.json")
         wanted = parse_node(node.read_bytes()) if node.exists() else preset()
         return offline, offline.group(profile(wanted, offline.registry).group)
+
+    def stock(self) -> bool:
+        """Whether a stock Envoy has every filter that this proxy has."""
+        node = self.file(".node.json")
+        return not node.exists() or parse_node(node.read_bytes()).type_urls <= type_urls(DEFAULT)
 
 
 CASES = [

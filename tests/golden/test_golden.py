@@ -20,7 +20,7 @@ def test_the_documents_compile_to_the_golden_file(
 
 def test_every_file_belongs_to_a_case() -> None:
     known = {case.file(suffix) for case in CASES for suffix in (".in.yaml", ".out.yaml")}
-    known |= {case.file(".node.json") for case in CASES}
+    known |= {case.file(suffix) for case in CASES for suffix in (".node.json", ".metards.json")}
     assert {path for path in FOLDER.glob("*/*.*") if path.suffix != ".pyc"} <= known
 
 

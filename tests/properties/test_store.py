@@ -95,6 +95,12 @@ def secret(name: str, namespace: str, label: str) -> Upsert:
     return written("v1", "Secret", name, namespace, "", {}, stringData={"password": label})
 
 
+def application(name: str, created: str, protocol: str, codec: str) -> Upsert:
+    spec = {"protocol": protocol, "codec": codec}
+    version = "metaprotocol.aeraki.io/v1alpha1"
+    return written(version, "ApplicationProtocol", name, "", created, {}, spec=spec)
+
+
 UPSERTS = st.one_of(
     st.builds(service, NAMES, NAMESPACES, AGES, st.sampled_from([1, 2])),
     st.builds(entry, NAMES, NAMESPACES, AGES, HOSTS, ADDRESSES),
@@ -103,6 +109,7 @@ UPSERTS = st.one_of(
     st.builds(router, NAMES, NAMESPACES, AGES, HOSTS, NAMES),
     st.builds(redis_service, NAMES, NAMESPACES, AGES, st.lists(HOSTS, min_size=1, max_size=2)),
     st.builds(secret, NAMES, NAMESPACES, NAMES),
+    st.builds(application, NAMES, AGES, NAMES, NAMES),
 )
 CHANGES = UPSERTS | UPSERTS.map(lambda change: Delete(change.decoded.identity))
 BATCHES = st.lists(st.lists(CHANGES, max_size=4), max_size=12)
@@ -129,6 +136,7 @@ def copied(mesh: Mesh) -> Mesh:
         redis=dict(mesh.redis),
         upstreams=dict(mesh.upstreams),
         secrets=dict(mesh.secrets),
+        applications=dict(mesh.applications),
     )
 
 
@@ -167,4 +175,5 @@ def test_dirty_is_exactly_what_differs(batches: list[list[Change]]) -> None:
             | differing(before.upstreams, after.upstreams),
             endpoints=frozenset(host for _, host in endpoints),
             secrets=differing(before.secrets, after.secrets),
+            applications=differing(before.applications, after.applications),
         )

@@ -22,7 +22,13 @@ def point(name: str, value: str) -> EntryPoint:
 
 def test_our_own_plugins_come_through_the_same_door() -> None:
     registry = load()
-    assert {entry.plugin.name for entry in registry} == {"dubbo", "redis", "tcp", "thrift"}
+    assert {entry.plugin.name for entry in registry} == {
+        "dubbo",
+        "metaprotocol",
+        "redis",
+        "tcp",
+        "thrift",
+    }
     assert {entry.distribution for entry in registry} == {"meltemi"}
 
 

@@ -10,8 +10,9 @@ from envoy_data_plane.envoy.extensions.filters.network.thrift_proxy.v3 import (
     RouteMatch,
 )
 
+from meltemi.protocols.headers import header_matcher
 from meltemi.protocols.model import Matcher, MatchKind, Mirror
-from meltemi.protocols.thrift import NEVER, THRIFT_PROXY, header_matcher, route_match
+from meltemi.protocols.thrift import NEVER, THRIFT_PROXY, route_match
 from tests import make
 
 
