@@ -117,7 +117,7 @@ def explain(
         timeout=route.timeout if route else None,
         outcome=outcome,
         considered=tuple(
-            Step(_step_name(entry.ref, entry.name), entry.matched, entry.reason)
+            Step(step_name(entry.ref, entry.name), entry.matched, entry.reason)
             for entry in decision.considered
         ),
         findings=_folding(piece, found, attributes),
@@ -151,7 +151,8 @@ def _rule_name(piece: Piece, route: Route | None) -> RuleName | None:
     return RuleName(ref.kind, ref.namespace, ref.name, route.name or route.ref.field)
 
 
-def _step_name(ref: Ref, name: str) -> str:
+def step_name(ref: Ref, name: str) -> str:
+    """What ``Step.rule`` calls a route: no other route of a mesh is called so."""
     return f"{ref} ({name})" if name else str(ref)
 
 

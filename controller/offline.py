@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from meltemi.controller.settings import Settings
     from meltemi.controller.sources import Place
     from meltemi.protocols.group import Group, GroupKey
-    from meltemi.protocols.model import Mesh
+    from meltemi.protocols.model import Mesh, Ref
     from meltemi.protocols.problem import Problem
     from meltemi.protocols.registry import Registry
     from meltemi.xds.wire import Node
@@ -48,6 +48,7 @@ class Offline:
     store: Store
     compiler: Compiler
     place: Callable[[Problem], Place | None]
+    where: Callable[[Ref], Place | None]
 
     @property
     def mesh(self) -> Mesh:
@@ -73,18 +74,18 @@ def read_path(path: Path, registry: Registry, settings: Settings) -> Offline:
         SourceError: there is nothing to read.
     """
     source = FilesSource(path)
-    return _offline(source.read(), source.place, registry, settings)
+    return _offline(source.read(), source, registry, settings)
 
 
 def read_text(text: bytes, registry: Registry, settings: Settings) -> Offline:
     """Documents that came from standard input."""
     folder = Folder()
-    return _offline(folder.update({STDIN: text}), folder.place, registry, settings)
+    return _offline(folder.update({STDIN: text}), folder, registry, settings)
 
 
 def _offline(
     changes: Iterable[Change],
-    place: Callable[[Problem], Place | None],
+    places: FilesSource | Folder,
     registry: Registry,
     settings: Settings,
 ) -> Offline:
@@ -92,7 +93,7 @@ def _offline(
     compiler = Compiler(registry, store.mesh, check_interval=settings.health_check_interval)
     for _ in compiler.update(store.apply(changes)):
         pass
-    return Offline(registry, store, compiler, place)
+    return Offline(registry, store, compiler, places.place, places.where)
 
 
 def compile_everything(offline: Offline) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias, cast
 
+from meltemi.controller.sources.files import is_cases
 from meltemi.protocols.api import Attribute, Capability, Compiled, Engine, Scope, Target
 from meltemi.protocols.compiler import Compiler
 from meltemi.protocols.group import GroupKey
@@ -33,6 +34,7 @@ from meltemi.protocols.tcp import TCP_PROXY, Tcp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from meltemi.protocols.api import ProtocolPlugin
     from meltemi.protocols.problem import Problem
@@ -46,6 +48,11 @@ PORT = 20880
 VERSIONS = ("v1", "v2")
 OWN = f"outbound|{PORT}||shop.default.svc.cluster.local"
 """The cluster of the service that the factories make unless told otherwise."""
+
+
+def rule_files(folder: Path) -> list[Path]:
+    """The files of a folder that hold rules, without the cases that test them."""
+    return sorted(file for file in folder.rglob("*.yaml") if not is_cases(file.name))
 
 
 def host(name: str = "shop", namespace: str = "default") -> str:

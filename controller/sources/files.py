@@ -21,7 +21,7 @@ from meltemi.protocols.model import Ref
 from meltemi.protocols.problem import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Iterator
+    from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
     from pathlib import Path
 
     from meltemi.controller.objects import Change
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 UNREADABLE = "MEL0101"
 SUFFIXES = (".yaml", ".yml", ".json")
+CASES = (".routes.yaml", ".routes.yml")
+"""Files that test the rules beside them: in a folder they are not read as rules."""
+
 STDIN = "<stdin>"
 """What to call documents that came from standard input."""
 
@@ -60,6 +63,10 @@ class FilesSource:
     def place(self, problem: Problem) -> Place | None:
         """The file and line that a problem is about."""
         return self._folder.place(problem)
+
+    def where(self, ref: Ref) -> Place | None:
+        """The file and line of a field of an object."""
+        return self._folder.where(ref)
 
     async def events(self) -> AsyncGenerator[Event]:
         """Everything, then ``Synced``, then what changes. Raises SourceError."""
@@ -141,7 +148,7 @@ class FilesSource:
     def _everything(self) -> dict[str, Content]:
         """All files, and None for those that are gone."""
         if os.path.isdir(self._path):
-            found = dict(_tree(self._path, set()))
+            found = dict(_tree(self._path, _is_source, set()))
         else:
             found = {self._path: _content(self._path)}
         closed = tuple(
@@ -151,7 +158,21 @@ class FilesSource:
         return {**found, **dict.fromkeys(gone)}
 
 
-def _tree(folder: str, seen: set[str]) -> Iterator[tuple[str, Content]]:
+def case_files(path: Path) -> dict[str, Content]:
+    """The files of cases below a folder, or that one file."""
+    if path.is_dir():
+        return dict(_tree(os.fspath(path), is_cases, set()))
+    return {os.fspath(path): _content(os.fspath(path))}
+
+
+def is_cases(name: str) -> bool:
+    """Whether a file of that name tests rules and is none."""
+    return name.endswith(CASES) and not name.startswith((".", "#"))
+
+
+def _tree(
+    folder: str, wanted: Callable[[str], bool], seen: set[str]
+) -> Iterator[tuple[str, Content]]:
     """The contents of a folder and those below it; of one that cannot be listed, the reason."""
     if (real := os.path.realpath(folder)) in seen:
         return  # a link to a folder above
@@ -168,14 +189,14 @@ def _tree(folder: str, seen: set[str]) -> Iterator[tuple[str, Content]]:
         if name.startswith("."):
             continue
         if os.path.isdir(path):
-            yield from _tree(path, seen)
-        elif _is_source(name):
+            yield from _tree(path, wanted, seen)
+        elif wanted(name):
             yield path, _content(path)
 
 
 def _is_source(name: str) -> bool:
     """No hidden files, and nothing that editors leave beside a file (``x.yaml~``, ``#x.yaml#``)."""
-    return name.endswith(SUFFIXES) and not name.startswith((".", "#"))
+    return name.endswith(SUFFIXES) and not name.startswith((".", "#")) and not is_cases(name)
 
 
 def _content(path: str) -> Content:

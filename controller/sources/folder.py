@@ -86,10 +86,14 @@ class Folder:
         for report in self._reports.values():
             if (place := report.get(problem)) is not None:
                 return place
-        if (identity := self._by_ref.get(problem.about.object)) is None:
+        return self.where(problem.about)
+
+    def where(self, ref: Ref) -> Place | None:
+        """Where a field of an object is, in the document that counts."""
+        if (identity := self._by_ref.get(ref.object)) is None:
             return None
         claim = self._ranked(identity)[0]
-        return Place(claim.position.path, claim.document.line(problem.about.field))
+        return Place(claim.position.path, claim.document.line(ref.field))
 
     def _read(self, path: str, content: Content, *, final: bool) -> set[Identity]:
         file = self._files.get(path, _File())

@@ -11,6 +11,7 @@ from meltemi.cli.compile import compile_
 from meltemi.cli.explain import explain
 from meltemi.cli.plugins import plugins
 from meltemi.cli.serve import demo, serve
+from meltemi.cli.test import check_cases
 from meltemi.cli.validate import validate
 
 app = typer.Typer(
@@ -47,5 +48,6 @@ app.command()(demo)
 app.command()(validate)
 app.command("compile")(compile_)
 app.command()(explain)
+app.command("test")(check_cases)
 app.command()(bootstrap)
 app.command()(plugins)

@@ -55,7 +55,7 @@ def explain(
         _print(answer)
     else:
         print_data(_data(answer, offline), output)
-    _point_to_errors(offline, path)
+    point_to_errors(offline, path)
 
 
 def _request(texts: list[str]) -> dict[str, str]:
@@ -109,7 +109,8 @@ def _print(answer: Explanation) -> None:
         note(f"{problem.severity.value} {problem.code}: {problem.cause}; {problem.next_step}")
 
 
-def _point_to_errors(offline: Offline, path: str) -> None:
+def point_to_errors(offline: Offline, path: str) -> None:
+    """An answer may come from what is left of objects that cannot be read."""
     from meltemi.controller.findings import count
     from meltemi.protocols.problem import Severity
 

@@ -103,6 +103,15 @@ async def test_a_saved_file_takes_effect(folder: Path) -> None:
         assert await reader.until("+a") == ["+a"]
 
 
+async def test_files_that_test_the_rules_are_not_rules(folder: Path) -> None:
+    (folder / "a.routes.yaml").write_text(pod("case"))
+    async with watched(folder) as reader:
+        (folder / "a.routes.yaml").write_text(pod("case", "v2"))
+        (folder / "b.routes.yml").write_text(pod("case"))
+        (folder / "routes.yaml").write_text(pod("rule"))
+        assert await reader.next() == ["+rule"]
+
+
 async def test_an_editors_atomic_rename_is_one_change(folder: Path) -> None:
     async with watched(folder) as reader:
         (folder / ".a.yaml.swp").write_text("swap")

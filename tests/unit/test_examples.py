@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from meltemi.cli.app import app
 from meltemi.controller.nodes import profile
 from meltemi.controller.offline import Offline, compile_everything, read_path
 from meltemi.controller.presets import preset
@@ -17,6 +19,7 @@ from meltemi.protocols.registry import load
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 LISTENER = "type.googleapis.com/envoy.config.listener.v3.Listener"
+RUNNER = CliRunner()
 LISTENERS = {
     "dubbo": {"orders.example_20880"},
     "thrift": {"catalog.example_9090"},
@@ -61,6 +64,12 @@ def test_all_stories_can_be_served_together_on_one_address() -> None:
     offline = looked_at(EXAMPLES)
     assert listeners(offline) == set[str]().union(*LISTENERS.values())
     assert codes(offline) == ["MEL0405"]
+
+
+@pytest.mark.parametrize("folder", [*LISTENERS, "."])
+def test_the_cases_of_a_story_hold_and_reach_all_of_its_routes(folder: str) -> None:
+    result = RUNNER.invoke(app, ["test", str(EXAMPLES / folder), "--min-coverage", "100"])
+    assert (result.exit_code, result.stderr) == (0, ""), result.stdout
 
 
 def routes_in(folder: str) -> dict[str, Any]:

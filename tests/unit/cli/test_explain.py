@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from tests import make
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -105,7 +107,7 @@ def test_another_proxy_may_give_another_answer(run: Run, examples: Path, tmp_pat
 
 
 def test_errors_in_the_input_are_pointed_to(run: Run, examples: Path) -> None:
-    text = "".join(f"---\n{file.read_text()}" for file in (examples / "dubbo").glob("*.yaml"))
+    text = "".join(f"---\n{file.read_text()}" for file in make.rule_files(examples / "dubbo"))
     broken = run("explain", "-", *ORDERS, "method=x", stdin=f"{text}---\na: [\n")
     assert broken.exit_code == 0
     assert broken.stderr == "1 error: see `meltemi validate -`\n"

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from tests import make
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -44,7 +46,7 @@ def test_a_sound_folder_is_ok_with_the_number_of_its_objects(
     assert result.exit_code == 0
     objects = sum(
         len(list(yaml.safe_load_all(file.read_text())))
-        for file in (examples / protocol).glob("*.yaml")
+        for file in make.rule_files(examples / protocol)
     )
     assert result.stdout == f"OK, 0 findings in {objects} objects\n"
 

@@ -51,13 +51,13 @@ PROTOCOLS = sorted({file.parent.name for file in EXAMPLES.glob("*/*.yaml")})
 @lru_cache
 def documents(protocol: str) -> tuple[object, ...]:
     """The example of a protocol."""
-    files = sorted((EXAMPLES / protocol).glob("*.yaml"))
+    files = make.rule_files(EXAMPLES / protocol)
     return tuple(doc for file in files for doc in yaml.safe_load_all(file.read_text()))
 
 
 def test_a_folder_and_its_text_on_standard_input_give_the_same() -> None:
     folder = EXAMPLES / "dubbo"
-    text = "".join(f"---\n{file.read_text()}" for file in sorted(folder.glob("*.yaml")))
+    text = "".join(f"---\n{file.read_text()}" for file in make.rule_files(folder))
     found = [read_path(folder, make.registry(), Settings()), read(text)]
     assert found[0].store.count == found[1].store.count > 0
     one, other = (dump(offline.group(stock()).snapshot) for offline in found)

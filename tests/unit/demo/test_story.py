@@ -14,6 +14,7 @@ from meltemi.demo.rig import EXAMPLES, SERVICES, copy_examples
 from meltemi.demo.story import BREAK, BROKEN_CODE, FIX, PREFIX, STEPS, Edit
 from meltemi.protocols.problem import Severity
 from meltemi.protocols.registry import load
+from tests import make
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,7 +63,7 @@ def test_an_edit_of_another_text_than_the_story_s_is_refused() -> None:
 def test_the_demo_knows_the_hosts_ports_and_the_password_of_the_examples(rules: Path) -> None:
     documents = [
         document
-        for file in rules.rglob("*.yaml")
+        for file in make.rule_files(rules)
         for document in yaml.safe_load_all(file.read_text())
     ]
     entries = (each["spec"] for each in documents if each["kind"] == "ServiceEntry")
