@@ -232,9 +232,10 @@ def _common(value: object, notes: Notes) -> WrittenFile | None:
     if body is None:
         notes.wrong("", "it is no list of cases", "write `- name: ...` for each case")
         return None
-    for name in (key for key, entry in body.items() if entry is None):
+    empty = [name for name, entry in body.items() if entry is None]
+    for name in empty:
         _refuse_nothing(name, notes)
-    return convert(body, WrittenFile, notes)
+    return None if empty else convert(body, WrittenFile, notes)
 
 
 def _case(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from meltemi.controller.route_cases import (
     NO_TIMEOUT,
@@ -177,6 +181,7 @@ BEGIN = "- name: a\n  host: shop.example\n  port: 1\n"
         ("x\n", 1, "it is no list of cases", "write `- name: ...`"),
         ("host: x\n", 1, "cases is required", "add cases"),
         ("port: ~\ncases: []\n", 1, "port has no value", "remove it"),
+        ("host: x\ncases:\n", 2, "cases has no value", "give it one"),
         ("hots: x\ncases: []\n", 1, "hots is no known field", "did you mean host?"),
         ("a: ]\n", 1, "did not find expected", "correct the syntax"),
         ("# nothing\n", 0, "it holds no case", "add one"),
@@ -232,3 +237,30 @@ def test_a_file_that_went_holds_no_case() -> None:
 def test_nesting_as_deep_as_json_allows_is_only_a_mistake() -> None:
     deep = f'{{"cases": {"[" * 900}null{"]" * 900}}}'
     assert read(deep).mistakes
+
+
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-9, 2**40)
+    | st.sampled_from(["", "v1", "a.b:1/c", "/"]),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.sampled_from(["v1", "host", "port", "route", "weight"]), inner)
+    ),
+    max_leaves=4,
+)
+EXPECTATIONS = st.fixed_dictionaries(
+    {}, optional=dict.fromkeys(("rule", "to", "destinations", "mirrors", "timeout"), ANYTHING)
+)
+WRITTEN = st.fixed_dictionaries(
+    {"name": st.just("a") | ANYTHING, "host": st.just("h") | ANYTHING, "port": st.just(1)},
+    optional={"expect": EXPECTATIONS | ANYTHING, "attributes": ANYTHING},
+)
+
+
+@given(st.lists(WRITTEN, min_size=1, max_size=2))
+def test_whatever_is_written_is_a_case_or_a_mistake(written: list[object]) -> None:
+    reading = read(json.dumps({"cases": written}))
+    assert reading.cases or reading.mistakes
+    assert len(reading.cases) == len(written) or reading.mistakes
