@@ -118,6 +118,8 @@ class Route:
     attempts: int = 0
     remove_prefix: bool = False
     """Redis: strip the matched key prefix before the command goes upstream."""
+    flaw: str = ""
+    """Why the route as written cannot be served by anybody; it has been reported already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +300,14 @@ class PlainCredentials:
         return f"PlainCredentials({self.ref}, <redacted>)"
 
 
-Credentials = SecretRef | PlainCredentials
+@dataclass(frozen=True, slots=True)
+class UnreadableCredentials:
+    """Authentication was asked for in a way that cannot be read: nobody may pass."""
+
+    ref: Ref
+
+
+Credentials = SecretRef | PlainCredentials | UnreadableCredentials
 
 
 @dataclass(frozen=True, slots=True)
