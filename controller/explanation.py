@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from string import ascii_uppercase
 from typing import TYPE_CHECKING, Literal
 
 from meltemi.protocols.explain import Decision, decide
@@ -10,12 +11,15 @@ from meltemi.protocols.model import Destination, Ref
 from meltemi.protocols.piece import Piece, endpoints_of
 from meltemi.protocols.problem import Problem
 from meltemi.protocols.routing import find_part
+from meltemi.protocols.sight import look
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from meltemi.protocols.group import Group
-    from meltemi.protocols.model import Mesh, Mirror, Port, Route, Service
+    from meltemi.protocols.model import Mesh, Mirror, Port, RedisSettings, Route, Service
+
+_LOWER = {ord(letter): ord(letter.lower()) for letter in ascii_uppercase}
 
 Outcome = Literal["route", "default", "error"]
 
@@ -96,7 +100,10 @@ def explain(
     decision = Decision(None, ())
     outcome: Outcome = "default"
     if piece.rule is not None:
-        decision = decide(piece.rule.routes, attributes, piece.unserved)
+        routes, asked = piece.rule.routes, attributes
+        if (settings := _redis_of(mesh, service)) is not None and settings.case_insensitive:
+            routes, asked = _folded(routes), {name: _fold(v) for name, v in attributes.items()}
+        decision = decide(routes, asked, piece.unserved)
         # A rule of which nothing is left is replaced by one route of the frame's own.
         by_default = {route.ref for route in served}.isdisjoint(
             route.ref for route in piece.rule.routes
@@ -120,8 +127,29 @@ def explain(
             Step(step_name(entry.ref, entry.name), entry.matched, entry.reason)
             for entry in decision.considered
         ),
-        findings=_folding(piece, found, attributes),
+        findings=(
+            *_folding(piece, found, attributes),
+            *(p for p in group.problems() if p.about.object == service.ref.object),
+        ),
     )
+
+
+def _redis_of(mesh: Mesh, service: Service) -> RedisSettings | None:
+    sight = look(mesh, service.host, service.namespace)
+    return sight.redis if sight else None
+
+
+def _folded(routes: tuple[Route, ...]) -> tuple[Route, ...]:
+    """The routes as redis_proxy compares them when its keys are case-insensitive."""
+    return tuple(
+        replace(route, match={n: replace(m, value=_fold(m.value)) for n, m in route.match.items()})
+        for route in routes
+    )
+
+
+def _fold(text: str) -> str:
+    """Lower case of ASCII letters only, like Envoy."""
+    return text.translate(_LOWER)
 
 
 def _locate(mesh: Mesh, group: Group, host: str, port: int) -> tuple[Piece, Service, Port]:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from meltemi.controller.dump import secrets_of
 from meltemi.controller.findings import Finding, findings
 from meltemi.controller.fleet import Fleet
 from meltemi.controller.loop import Loop
 from meltemi.controller.nodes import profile
 from meltemi.controller.presets import preset
-from meltemi.controller.proxies import refusal_problems
+from meltemi.controller.proxies import refusal_problems, without
 from meltemi.controller.sources import Synced
 from meltemi.controller.store import Store
 from meltemi.controller.turnover import Turnover
@@ -119,7 +120,7 @@ class ControlPlane:
             problem for found in self.store.problems.values() for problem in found
         ]
         problems += self._compiler.problems()
-        problems += refusal_problems(self.status)
+        problems += refusal_problems(self.status, secrets_of(self.store.mesh))
         before, self.findings = set(self.findings), findings(problems, self._source.place)
         for finding in self.findings:
             if finding not in before:
@@ -138,9 +139,10 @@ class ControlPlane:
 
     def said(self, stream: int, event: Event, now: float) -> None:
         """A proxy has answered."""
-        self.status.said(stream, event, now)
         if isinstance(event, Nacked):
-            log.warning("proxy.nacked", stream=stream, type=event.type_url, error=event.message)
+            error = without(event.message, secrets_of(self.store.mesh))
+            log.warning("proxy.nacked", stream=stream, type=event.type_url, error=error)
+        if self.status.said(stream, event, now):
             self._look()
 
     def closed(self, stream: int) -> None:

@@ -10,33 +10,49 @@ from meltemi.protocols.problem import Problem
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from meltemi.protocols.model import Secret
     from meltemi.xds.status import Refusal, Status, StreamStatus, TypeStatus
 
 REDACTED = "<redacted>"
 
 
-def refusal_problems(status: Status) -> Iterator[Problem]:
+def refusal_problems(status: Status, secrets: Iterable[str]) -> Iterator[Problem]:
     """A finding on every object that a proxy's refusal may come from."""
+    values = [*secrets]
     for stream in status.streams():
         for type_url, found in stream.types.items():
-            if (refusal := found.refusal) is None:
-                continue
-            for origin in refusal.origins:
-                if isinstance(origin, Ref):
-                    yield Problem(
-                        "MEL0503",
-                        origin,
-                        f"proxy {stream.node.id} refused {type_url.rpartition('.')[2]} "
-                        f"{', '.join(refusal.names)}: {refusal.message}",
-                        "the proxy keeps what it had; correct the object, or report this to the "
-                        "plugin's author",
-                    )
+            for refusal in found.refusals:
+                yield from _problems(stream, type_url, refusal, without(refusal.message, values))
 
 
-def describe(status: Status, secrets: Iterable[Secret], now: float) -> list[dict[str, object]]:
+def _problems(
+    stream: StreamStatus, type_url: str, refusal: Refusal, message: str
+) -> Iterator[Problem]:
+    next_step = (
+        "the proxy keeps what it had; correct the object, or report this to the plugin's author"
+    )
+    if "Address already in use" in message:
+        next_step = "free the port on the proxy's machine, or map it with `ports` in its metadata"
+    for origin in refusal.origins:
+        if isinstance(origin, Ref):
+            yield Problem(
+                "MEL0503",
+                origin,
+                f"proxy {stream.node.id} refused {type_url.rpartition('.')[2]} "
+                f"{', '.join(refusal.names)}: {message}",
+                next_step,
+            )
+
+
+def without(message: str, secrets: Iterable[str]) -> str:
+    """A proxy's own words, which may quote what it was sent, without any secret."""
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        message = message.replace(secret, REDACTED)
+    return message
+
+
+def describe(status: Status, secrets: Iterable[str], now: float) -> list[dict[str, object]]:
     """The open streams, oldest first; times are seconds ago. No secret is shown."""
-    values = [value for secret in secrets for value in secret.data.values() if value]
+    values = [*secrets]
     return [_stream(stream, values, now) for stream in status.streams()]
 
 
@@ -56,16 +72,13 @@ def _type(found: TypeStatus, secrets: list[str], now: float) -> Mapping[str, obj
     return {
         "subscribed": found.subscribed,
         "version": found.version,
-        "nack": None if found.refusal is None else _refusal(found.refusal, secrets, now),
+        "refusals": [_refusal(refusal, secrets, now) for refusal in found.refusals],
     }
 
 
 def _refusal(refusal: Refusal, secrets: list[str], now: float) -> dict[str, object]:
-    message = refusal.message
-    for value in secrets:
-        message = message.replace(value, REDACTED)
     return {
-        "message": message,
+        "message": without(refusal.message, secrets),
         "names": list(refusal.names),
         "certain": refusal.named,
         "origins": [str(origin) for origin in refusal.origins],

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 ANY_OTHER = "*"
 """In a mapping of attributes: every name that is not listed (attachments, headers)."""
 
+SocketAddress = tuple[str, int]
+"""An IP address and a port."""
+
 STRINGS = frozenset(MatchKind) - {MatchKind.RANGE}
 
 
@@ -61,8 +64,8 @@ class Engine:
     cannot stand in one match. ``inverts``: attributes whose match can be inverted (None = all).
     ``rejects``: a sentence when a name or value is beyond what its configuration can hold.
     ``folds_case``: it compares the names of other attributes without case. ``applications``: it
-    serves only ports that are named ``tcp-metaprotocol-<application>``. The rest says which
-    policies of a route it has.
+    serves only ports that are named ``tcp-metaprotocol-<application>``. ``tls``: it serves only
+    ports whose TLS is passed through. The rest says which policies of a route it has.
     """
 
     name: str
@@ -77,6 +80,7 @@ class Engine:
     rejects: Callable[[str, Matcher], str | None] = accepts
     folds_case: bool = False
     applications: bool = False
+    tls: bool = False
     splits: bool = True
     mirrors: bool = False
     timeouts: bool = False
@@ -159,6 +163,9 @@ class Scope:
     ``rule`` is the object that the routes came from, if any. ``application`` says how the port's
     protocol is decoded, where an ApplicationProtocol does. ``auth`` are the credentials that
     clients of a Redis port must present, ``upstream_auth`` those that Envoy presents.
+    ``entrances`` says where the proxies listen for the services that this one sends its clients to
+    (the brokers of a Kafka), by host; an address may be all of a machine's. Without addresses they
+    do not listen.
     """
 
     service: Service
@@ -171,6 +178,9 @@ class Scope:
     redis: RedisSettings | None = None
     auth: Credentials | None = None
     upstream_auth: Credentials | None = None
+    entrances: Mapping[str, tuple[SocketAddress, ...]] = field(
+        default_factory=dict[str, "tuple[SocketAddress, ...]"]
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,19 +224,32 @@ class Emitted(Generic[Message]):
 
 
 @dataclass(frozen=True, slots=True)
+class Chain:
+    """Filters for the connections whose TLS names one of these servers."""
+
+    server_names: tuple[str, ...]
+    filters: tuple[Emitted[Filter], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Compiled:
     """What a plugin answers. New abilities become new fields.
 
-    ``filters``: the chain's network filters, the terminal one last. ``route_table``: the
-    message of ``engine.route_type``, named ``scope.names.route_config``. ``runtime``: keys of the
-    runtime layer with integer values (or fractions of a million). ``connection_balance`` etc. may
-    follow.
+    ``filters``: the chain's network filters, the terminal one last. ``chains``, instead: a chain
+    per server name, other connections are closed. ``hosts``: other services whose clusters they
+    name. ``route_table``: the message of ``engine.route_type``, named
+    ``scope.names.route_config``. ``runtime``: keys of the runtime layer with integer values (or
+    fractions of a million). ``locked``: an authorization cannot be enforced here, so the service's
+    clusters get no endpoints. ``connection_balance`` etc. may follow.
     """
 
-    filters: tuple[Emitted[Filter], ...]
+    filters: tuple[Emitted[Filter], ...] = ()
+    chains: tuple[Chain, ...] = ()
+    hosts: frozenset[str] = frozenset()
     route_table: Emitted[betterproto2.Message] | None = None
     cluster: ClusterOptions = ClusterOptions()
     runtime: Mapping[str, float] = field(default_factory=dict[str, float])
+    locked: bool = False
     problems: tuple[Problem, ...] = ()
 
 

@@ -160,7 +160,8 @@ class Compiler:
         chosen = (*sight.chosen(), *self._destinations(sight, group.key.namespace))
         for port in sight.service.ports:
             listen = group.key.listen(sight.service, port)
-            yield PieceKey(host, port.number, group.key.target, listen, chosen), sight
+            entrances = group.key.entrances(sight.service)
+            yield PieceKey(host, port.number, group.key.target, listen, chosen, entrances), sight
 
     def _destinations(self, sight: Sight, namespace: str) -> Iterator[Ref | None]:
         """The objects behind a rule's destinations, which may depend on the client's namespace."""

@@ -27,7 +27,14 @@ from envoy_data_plane.envoy.config.core.v3 import (
     TrafficDirection,
     TypedExtensionConfig,
 )
-from envoy_data_plane.envoy.config.listener.v3 import Filter, FilterChain, Listener
+from envoy_data_plane.envoy.config.listener.v3 import (
+    Filter,
+    FilterChain,
+    FilterChainMatch,
+    Listener,
+    ListenerFilter,
+)
+from envoy_data_plane.envoy.extensions.filters.listener.tls_inspector.v3 import TlsInspector
 from envoy_data_plane.envoy.type.v3 import (
     FractionalPercent,
     FractionalPercentDenominatorType,
@@ -38,10 +45,12 @@ from meltemi.protocols import model
 from meltemi.protocols.encode import pack
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import betterproto2
     from google.protobuf.message import Message as OfficialMessage
 
-    from meltemi.protocols.api import ClusterOptions
+    from meltemi.protocols.api import Chain, ClusterOptions
 
 UNLIMITED = 2**32 - 1
 """No limit of Envoy's own: its default of 1,024 requests fails real clients under load."""
@@ -89,20 +98,37 @@ def listener(
     name: str,
     address: str,
     port: int,
-    filters: list[Filter],
+    chains: Sequence[Chain],
     *,
     stat_prefix: str,
     buffer_limit: int,
 ) -> Listener:
-    """An outbound listener with one chain. ``buffer_limit`` in bytes bounds a message's size."""
+    """An outbound listener. ``buffer_limit`` in bytes bounds a message's size."""
+    named = any(chain.server_names for chain in chains)
     return Listener(
         name=name,
         address=Address(socket_address=SocketAddress(address=address, port_value=port)),
         stat_prefix=stat_prefix,
         traffic_direction=TrafficDirection.OUTBOUND,
         per_connection_buffer_limit_bytes=buffer_limit,
-        filter_chains=[FilterChain(name=name, filters=filters)],
+        listener_filters=[tls_inspector()] if named else [],
+        filter_chains=[filter_chain(name, chain) for chain in chains],
     )
+
+
+def filter_chain(listener: str, chain: Chain) -> FilterChain:
+    """A chain, named after its first server or, where it has none, after its listener."""
+    filters = [emitted.message for emitted in chain.filters]
+    if not chain.server_names:
+        return FilterChain(name=listener, filters=filters)
+    match = FilterChainMatch(server_names=[*chain.server_names])
+    return FilterChain(name=chain.server_names[0], filter_chain_match=match, filters=filters)
+
+
+def tls_inspector() -> ListenerFilter:
+    """What reads the server name from the begin of a TLS connection, without ending the TLS."""
+    name = "envoy.filters.listener.tls_inspector"
+    return ListenerFilter(name=name, typed_config=pack(TlsInspector()))
 
 
 def eds_cluster(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from meltemi.protocols import envoy, naming
 from meltemi.protocols.api import (
     Capability,
+    Chain,
     ClusterOptions,
     Compiled,
     Credentials,
@@ -25,6 +26,7 @@ from meltemi.protocols.model import (
     Ref,
     SecretRef,
     TrafficPolicy,
+    UnreadableCredentials,
 )
 from meltemi.protocols.piece import Members, Piece, PieceKey, Reads, reassign
 from meltemi.protocols.problem import Problem
@@ -44,13 +46,17 @@ METAPROTOCOL = "metaprotocol"
 
 
 def choose_engine(
-    registered: Registered | None, capability: Capability, *, application: bool = False
+    registered: Registered | None,
+    capability: Capability,
+    *,
+    application: bool = False,
+    tls: bool = False,
 ) -> Engine | None:
     """The best engine of the protocol that such a proxy has. ``application``: the port's protocol
-    is one of MetaProtocol's.
+    is one of MetaProtocol's. ``tls``: the port's TLS is passed through.
     """
     for engine in registered.plugin.engines if registered else ():
-        if engine.applications and not application:
+        if engine.tls != tls or (engine.applications and not application):
             continue
         if engine.requires <= capability.extensions and engine.since <= capability.version:
             return engine
@@ -101,8 +107,14 @@ class Frame:
             redis=self.sight.redis,
             auth=auth,
             upstream_auth=upstream_auth,
+            entrances=dict(self.key.entrances),
         )
         compiled = registered.plugin.compile(scope, engine)
+        if self.port.tls and not engine.tls:
+            # Connections that only a server name tells apart would all go to one place.
+            compiled = Compiled(locked=True)
+        if auth is not None and registered is not spoken:
+            compiled, secret_problems = replace(compiled, filters=()), [self._unguarded()]
         clusters, members = self._clusters(resolution, compiled)
         resources = {
             resource.key: resource for resource in (*clusters, *self._route_table(engine, compiled))
@@ -115,7 +127,7 @@ class Frame:
             engine=engine,
             rule=self.sight.rule,
             reads=Reads(
-                hosts=resolution.hosts | {service.host},
+                hosts=resolution.hosts | compiled.hosts | {service.host},
                 endpoints=frozenset(part.service[1] for m in members for part in m.parts),
                 secrets=frozenset(secrets),
                 applications=frozenset({self.port.protocol}),
@@ -145,7 +157,7 @@ class Frame:
         protocol, capability = self.port.protocol, self.key.target.capability
         registered = speaker(self.registry, self.mesh, self.port)
         application = bool(self.port.application) or protocol in self.mesh.applications
-        engine = choose_engine(registered, capability, application=application)
+        engine = choose_engine(registered, capability, application=application, tls=self.port.tls)
         if registered is not None and engine is not None:
             return registered, engine, ()
         tcp = self.registry.get("tcp")
@@ -163,10 +175,11 @@ class Frame:
         else:
             names = ", ".join(engine.name for engine in registered.plugin.engines)
             major, minor = capability.version
+            build = f"an Envoy {major}.{minor}" if capability.version != (0, 0) else "a proxy"
             problem = Problem(
                 "MEL0501",
                 self.port.ref,
-                f"an Envoy {major}.{minor} of this build has none of {protocol}'s engines "
+                f"{build} of this build has none of {protocol}'s engines "
                 f"({names}): connections are passed through, rules cannot match",
                 "use an Envoy build that has one of them",
             )
@@ -186,17 +199,23 @@ class Frame:
         problems: list[Problem] = []
         found: list[Credentials | None] = []
         redis, upstream = self.sight.redis, self.sight.upstream
-        for wanted in (redis.auth if redis else None, upstream.auth if upstream else None):
-            if isinstance(wanted, SecretRef):
-                read.append((wanted.namespace, wanted.name))
-                credentials = _from_secret(self.mesh, wanted)
-                if credentials.missing:
-                    problems.append(_missing_secret(wanted))
-                found.append(credentials)
-            elif isinstance(wanted, PlainCredentials):
-                found.append(Credentials(wanted.password, wanted.username))
-            else:
-                found.append(None)
+        for wanted, effect in (
+            (redis.auth if redis else None, "every client is refused"),
+            (upstream.auth if upstream else None, "the servers refuse the proxy's commands"),
+        ):
+            match wanted:
+                case SecretRef():
+                    read.append((wanted.namespace, wanted.name))
+                    credentials, lack = _from_secret(self.mesh, wanted)
+                    if lack:
+                        problems.append(_missing_secret(wanted, lack, effect))
+                    found.append(credentials)
+                case PlainCredentials():
+                    found.append(Credentials(wanted.password, wanted.username))
+                case UnreadableCredentials():
+                    found.append(Credentials(missing=True))
+                case None:
+                    found.append(None)
         return read, (found[0], found[1]), problems
 
     def _clusters(
@@ -217,7 +236,7 @@ class Frame:
                 service=(service.namespace, service.host),
                 port=self.port.number,
                 labels=found.labels if found else {},
-                blocked=settings.tls != "DISABLE",
+                blocked=settings.tls != "DISABLE" or compiled.locked,
             )
             origins = [self.port.ref]
             if policy is not None:
@@ -288,18 +307,18 @@ class Frame:
         self, compiled: Compiled, resources: Mapping[Key, Resource]
     ) -> Iterator[Resource]:
         host, number = self.sight.service.host, self.port.number
-        names = frozenset(
-            Key(CLUSTER, name) for emitted in compiled.filters for name in emitted.clusters
-        )
+        chains = compiled.chains or ((Chain((), compiled.filters),) if compiled.filters else ())
+        every = [emitted for chain in chains for emitted in chain.filters]
+        names = frozenset(Key(CLUSTER, name) for emitted in every for name in emitted.clusters)
         tables = frozenset(key for key in resources if key.type_url not in {CLUSTER, ENDPOINT})
-        origins = tuple(ref for emitted in compiled.filters for ref in emitted.origins)
-        for address, port in self.key.listen:
+        origins = tuple(ref for emitted in every for ref in emitted.origins)
+        for address, port in self.key.listen if chains else ():
             name = naming.listener(host, number, address if len(self.key.listen) > 1 else "")
             message = envoy.listener(
                 name,
                 address,
                 port,
-                [emitted.message for emitted in compiled.filters],
+                chains,
                 stat_prefix=naming.stat_prefix(host, number),
                 buffer_limit=compiled.cluster.buffer_limit,
             )
@@ -332,6 +351,16 @@ class Frame:
             unit=(self.key.host, self.key.port),
         )
 
+    def _unguarded(self) -> Problem:
+        assert self.sight.redis is not None, "credentials of clients come from a RedisService"
+        return Problem(
+            "MEL0408",
+            self.sight.redis.ref.at("spec.settings.auth"),
+            f"this proxy cannot ask for the password of {self.sight.service.host} port "
+            f"{self.port.number}: it gets no listener, for passing connections through would open",
+            "use an Envoy that has redis_proxy",
+        )
+
     def _tls_problems(self) -> Iterator[Problem]:
         policy = self.sight.policy
         if policy is None:
@@ -357,19 +386,24 @@ def _outdone(loser: Application, winner: Application) -> Problem:
     )
 
 
-def _from_secret(mesh: Mesh, wanted: SecretRef) -> Credentials:
+def _from_secret(mesh: Mesh, wanted: SecretRef) -> tuple[Credentials, str]:
+    """The credentials, or what is lacking."""
     secret = mesh.secrets.get((wanted.namespace, wanted.name))
-    password = secret.data.get(wanted.password_key, "") if secret else ""
-    if secret is None or not password:
-        return Credentials(missing=True)
-    return Credentials(password, secret.data.get(wanted.username_key, ""))
+    where = f"Secret {wanted.namespace}/{wanted.name}"
+    if secret is None:
+        return Credentials(missing=True), f"{where} does not exist"
+    password = secret.data.get(wanted.password_key)
+    if password is None:
+        return Credentials(missing=True), f"{where} has no key {wanted.password_key!r}"
+    if not password:
+        return Credentials(missing=True), f"the key {wanted.password_key!r} of {where} is empty"
+    return Credentials(password, secret.data.get(wanted.username_key, "")), ""
 
 
-def _missing_secret(wanted: SecretRef) -> Problem:
+def _missing_secret(wanted: SecretRef, lack: str, effect: str) -> Problem:
     return Problem(
         "MEL0403",
         wanted.ref,
-        f"Secret {wanted.namespace}/{wanted.name} with a key {wanted.password_key!r} does not "
-        "exist: every client is refused",
-        "create the Secret, or correct the reference",
+        f"{lack}: {effect}",
+        "create the Secret with that key, or correct the reference",
     )

@@ -10,6 +10,7 @@ from envoy_data_plane.envoy.service.runtime.v3 import Runtime
 from envoy_data_plane.google.protobuf import Struct
 
 from meltemi.protocols import naming
+from meltemi.protocols.claims import Claims
 from meltemi.protocols.encode import encode
 from meltemi.protocols.model import Ref
 from meltemi.protocols.problem import Problem
@@ -19,7 +20,7 @@ from meltemi.xds.snapshot import Snapshot
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping
 
-    from meltemi.protocols.api import Target
+    from meltemi.protocols.api import SocketAddress, Target
     from meltemi.protocols.model import Port, Service
     from meltemi.protocols.piece import Piece, PieceKey
 
@@ -55,15 +56,26 @@ class GroupKey:
         namespace, _, host = pattern.rpartition("/")
         if namespace == ".":
             namespace = self.namespace
-        return namespace in {"", "*", service.namespace} and host in {"*", service.host}
+        hosts = {"*", service.host, service.part_of or service.host}
+        return namespace in {"", "*", service.namespace} and host in hosts
 
-    def listen(self, service: Service, port: Port) -> tuple[tuple[str, int], ...]:
+    def listen(self, service: Service, port: Port) -> tuple[SocketAddress, ...]:
         """Where the listeners of a service's port are; none where there is no address."""
-        number = dict(self.ports).get(f"{service.host}:{port.number}", port.number)
+        if not port.listens:
+            return ()
+        return self._at(service.host, port.number, service.addresses)
+
+    def entrances(self, service: Service) -> tuple[tuple[str, tuple[SocketAddress, ...]], ...]:
+        """Where the proxies listen for the brokers of the service's Kafka, by host."""
+        brokers = service.kafka.brokers if service.kafka else ()
+        numbers = {broker.entrance: broker.port for broker in brokers}
+        return tuple((host, self._at(host, numbers[host], service.addresses)) for host in numbers)
+
+    def _at(self, host: str, port: int, vips: tuple[str, ...]) -> tuple[SocketAddress, ...]:
         if self.bind == NOWHERE:
             return ()
-        addresses = service.addresses if self.bind == VIP else (self.bind,)
-        return tuple((address, number) for address in addresses)
+        number = dict(self.ports).get(f"{host}:{port}", port)
+        return tuple((address, number) for address in (vips if self.bind == VIP else (self.bind,)))
 
 
 class _Runtime(NamedTuple):
@@ -78,7 +90,7 @@ class Group:
     """The pieces of one group and what they add up to.
 
     A piece is here in full, or only with its clusters, when only a route of another service leads
-    there. Of two pieces that want one address, the one whose (host, port) sorts first has it.
+    there. Of two pieces that want one address, one has it (``claims.py``).
     """
 
     key: GroupKey
@@ -94,9 +106,7 @@ class Group:
     _given: dict[PieceKey, Mapping[Key, Resource]] = field(
         default_factory=dict["PieceKey", "Mapping[Key, Resource]"]
     )
-    _claims: dict[tuple[str, int], set[PieceKey]] = field(
-        default_factory=dict[tuple[str, int], "set[PieceKey]"]
-    )
+    _claims: Claims = field(default_factory=Claims)
     _pending: dict[Key, Resource | None] = field(default_factory=dict["Key", "Resource | None"])
     _runtimes: dict[PieceKey, _Runtime] = field(default_factory=dict["PieceKey", "_Runtime"])
     _runtime_stale: bool = True
@@ -108,8 +118,11 @@ class Group:
         self._pieces[key] = piece
         (self.full.add if full else self.full.discard)(key)
         self._set_runtime(piece, wanted=full)
-        self._claim(key, wanted=full and bool(piece.listeners))
-        self._give([key])
+        if full and piece.listeners:
+            self._claims.claim(key)
+        else:
+            self._claims.leave(key)
+        self._give(key)
 
     def drop(self, key: PieceKey) -> None:
         """Remove a piece."""
@@ -118,7 +131,7 @@ class Group:
         self.full.discard(key)
         self._set_runtime(piece, wanted=False)
         self._pending |= dict.fromkeys(self._given.pop(key, {}))
-        self._claim(key, wanted=False)
+        self._claims.leave(key)
 
     def piece(self, key: PieceKey) -> Piece | None:
         """The present state of a piece."""
@@ -130,6 +143,8 @@ class Group:
 
     def commit(self) -> bool:
         """Fold what was put and dropped into the snapshot; whether anything changed."""
+        for key in self._claims.settle():
+            self._give(key)
         if self._runtime_stale and self.key.target.rtds:
             resource = self._runtime()
             self._pending[resource.key] = resource
@@ -177,18 +192,14 @@ class Group:
 
     def _clashes(self) -> Iterable[Problem]:
         """Listeners that are left out because another one has their address."""
-        for (address, port), claims in self._claims.items():
-            if len(claims) < 2:
-                continue
-            first, *rest = sorted(claims, key=_precedence)
-            for loser in rest:
-                yield Problem(
-                    "MEL0204" if self.key.bind == VIP else "MEL0208",
-                    self._about(loser),
-                    f"{first.host} port {first.port} has {address}:{port} already, so "
-                    f"{loser.host} port {loser.port} has no listener on these proxies",
-                    "map one of them with `ports` in the node metadata, or bind to virtual IPs",
-                )
+        for (address, number), (host, port), loser in self._claims.clashes():
+            yield Problem(
+                "MEL0204" if self.key.bind == VIP else "MEL0208",
+                self._about(loser),
+                f"{host} port {port} has {address}:{number} already, so "
+                f"{loser.host} port {loser.port} has no listener on these proxies",
+                "map one of them with `ports` in the node metadata, or bind to virtual IPs",
+            )
 
     def _lead(self, before: Piece | None, after: Piece | None) -> None:
         """Count the other hosts that full pieces lead to."""
@@ -199,25 +210,16 @@ class Group:
         self._crossed |= {host for host in old - new if not self.imports[host]}
         self._crossed |= {host for host in new - old if self.imports[host] == 1}
 
-    def _claim(self, key: PieceKey, *, wanted: bool) -> None:
-        """Take or leave the piece's addresses; others may win or lose their listeners by it."""
-        for address in key.listen:
-            claims = self._claims.setdefault(address, set())
-            if wanted != (key in claims):
-                (claims.add if wanted else claims.discard)(key)
-                self._give(claims - {key})
-
     def _about(self, key: PieceKey) -> Ref:
         return key.chosen[0] or Ref("Service", "", key.host)
 
-    def _give(self, keys: Iterable[PieceKey]) -> None:
-        """Set down what these pieces contribute now."""
-        for key in keys:
-            wanted = self._contribution(self._pieces[key])
-            given = self._given.get(key, {})
-            self._pending |= dict.fromkeys(given.keys() - wanted.keys())
-            self._pending |= wanted
-            self._given[key] = wanted
+    def _give(self, key: PieceKey) -> None:
+        """Set down what a piece contributes now."""
+        wanted = self._contribution(self._pieces[key])
+        given = self._given.get(key, {})
+        self._pending |= dict.fromkeys(given.keys() - wanted.keys())
+        self._pending |= wanted
+        self._given[key] = wanted
 
     def _contribution(self, piece: Piece) -> Mapping[Key, Resource]:
         if piece.key not in self.full:
@@ -226,7 +228,7 @@ class Group:
         lost = {
             listener
             for address, listener in zip(piece.key.listen, piece.listeners, strict=False)
-            if min(self._claims[address], key=_precedence) != piece.key
+            if not self._claims.holds(piece.key, address)
         }
         if not lost:
             return piece.resources

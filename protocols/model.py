@@ -162,6 +162,9 @@ class Endpoint:
 class Port:
     """A port of a service. ``protocol`` is a plugin's name, ``application`` what follows
     ``tcp-metaprotocol-``; ``number`` is what clients connect to.
+
+    ``tls``: clients speak TLS with the endpoints themselves, and a proxy sees nothing but the
+    server name. ``listens`` False: the connections come through the listener of another service.
     """
 
     number: int
@@ -169,6 +172,43 @@ class Port:
     protocol: Protocol
     ref: Ref
     application: str = ""
+    tls: bool = False
+    listens: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaBroker:
+    """A broker, which has a service of its own: ``host`` and ``port``.
+
+    ``entrance`` is the host of the service whose listener takes the connections for it.
+    ``advertised`` is where the broker tells clients to connect to, as host and port, None where
+    nobody wrote that down; ``bypasses``: that is where the broker itself listens.
+    """
+
+    id: int
+    host: str
+    port: int
+    entrance: str
+    ref: Ref
+    advertised: tuple[str, int] | None = None
+    bypasses: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Kafka:
+    """A Kafka cluster: ``host`` is the service from which clients learn of the brokers.
+
+    ``domain``, where there is one: clients say by the server name of their TLS which broker they
+    want, ``broker-<id>.<domain>``, or ``domain`` itself for any. ``allowed`` and ``denied`` are
+    numbers of Kafka's API keys; nothing allowed means that everything is.
+    """
+
+    ref: Ref
+    host: str
+    brokers: tuple[KafkaBroker, ...]
+    domain: str = ""
+    allowed: tuple[int, ...] = ()
+    denied: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +216,8 @@ class Service:
     """A host that clients call. ``addresses`` are its virtual IPs, possibly none.
 
     ``export_to`` holds namespaces or ``*``. ``resp`` is the Redis protocol version that its
-    clients speak (annotation ``meltemi.io/resp``).
+    clients speak (annotation ``meltemi.io/resp``). ``kafka`` is the cluster that it, or the broker
+    behind it, belongs to; ``part_of`` the host of the service without which it is of no use.
     """
 
     ref: Ref
@@ -186,6 +227,8 @@ class Service:
     addresses: tuple[str, ...] = ()
     export_to: tuple[str, ...] = ("*",)
     resp: int = 2
+    kafka: Kafka | None = None
+    part_of: str = ""
 
     def port(self, number: int) -> Port | None:
         """The port of that number."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from meltemi.protocols import model
-    from meltemi.protocols.api import Engine, Target
+    from meltemi.protocols.api import Engine, SocketAddress, Target
     from meltemi.protocols.routing import Part
 
 EXACT_SPLIT = 1_000_000
@@ -30,7 +30,8 @@ EXACT_SPLIT = 1_000_000
 @dataclass(frozen=True, slots=True)
 class PieceKey:
     """What tells two pieces apart. ``listen`` are the addresses and ports of its listeners,
-    ``chosen`` the objects that decide for the host and for the destinations of its rule.
+    ``chosen`` the objects that decide for the host and for the destinations of its rule;
+    ``entrances`` as in ``Scope``.
     """
 
     host: str
@@ -38,6 +39,7 @@ class PieceKey:
     target: Target
     listen: tuple[tuple[str, int], ...]
     chosen: tuple[Ref | None, ...]
+    entrances: tuple[tuple[str, tuple[SocketAddress, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

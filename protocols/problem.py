@@ -72,11 +72,15 @@ CODES: dict[str, Code] = {
     # 04xx: policies
     "MEL0401": Code(W_, "A subset selects no endpoint"),
     "MEL0402": Code(E_, "TLS to this destination is not supported: it gets no endpoints"),
-    "MEL0403": Code(E_, "A Secret or its key is missing: nobody can authenticate"),
+    "MEL0403": Code(E_, "A password cannot be found: what it guards is locked"),
     "MEL0404": Code(W_, "A password is written in plain text"),
     "MEL0405": Code(W_, "Transactions are refused while a mirror exists"),
     "MEL0406": Code(W_, "The proxy has no runtime layer: the percentage is fixed in the listener"),
     "MEL0407": Code(W_, "RESP3 needs a newer Envoy: RESP2 is served"),
+    "MEL0408": Code(E_, "The proxy cannot ask for a password: no listener"),
+    "MEL0420": Code(E_, "API keys cannot be allowed or denied here: nobody reaches the brokers"),
+    "MEL0421": Code(W_, "A Kafka broker sends clients elsewhere than to the proxy"),
+    "MEL0422": Code(I_, "Nothing says whether Kafka's brokers send clients to the proxy"),
     # 05xx: engines and proxies
     "MEL0501": Code(W_, "The proxy lacks the protocol's filter: the port is served as TCP"),
     "MEL0502": Code(E_, "A plugin failed"),

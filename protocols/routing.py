@@ -99,7 +99,7 @@ class Resolver:
             outcome = self._route(rule, route, label)
             problems += outcome.problems
             if outcome.resolved is None:
-                unserved[route.ref] = outcome.problems[0].cause
+                unserved[route.ref] = route.flaw or outcome.problems[0].cause
                 continue
             taken.add(label)
             routes.append(outcome.resolved)
@@ -116,6 +116,8 @@ class Resolver:
         return ResolvedRoute(Route(ref=self.port.ref), str(cluster))
 
     def _route(self, rule: Rule, route: Route, label: str) -> _Outcome:
+        if route.flaw:
+            return _Outcome(None, (), ())
         refused = (*refusals(route, self.plugin, self.engine),)
         if refused:
             return _Outcome(None, (), refused)

@@ -22,11 +22,14 @@ if TYPE_CHECKING:
 
 
 class Sent(NamedTuple):
-    """An unanswered response. ``changed`` is what was new in it: a NACK is about that."""
+    """An unanswered response. ``changed`` is what was new in it: a NACK is about that. ``names``
+    also holds what it took away.
+    """
 
     number: int
     version: str
     changed: tuple[Resource, ...]
+    names: frozenset[str]
 
 
 @dataclass(slots=True, eq=False)
@@ -72,10 +75,13 @@ class TypeState:
 
 
 class Composed(NamedTuple):
-    """The content of a response. ``changed`` are those resources that are new in it."""
+    """The content of a response. ``changed`` are those resources that are new in it, ``about``
+    the names that it says something new of.
+    """
 
     resources: Sequence[Resource]
     changed: Sequence[Resource]
+    about: Collection[str]
     removed: Sequence[str] = ()
 
 
@@ -164,13 +170,13 @@ class Sotw:
         if not state.rules.full_state:
             absent = (name for name in names if name not in table)
             resources = changed + _made_of(state.rules, absent)
-            return Composed(resources, changed) if resources or state.owed else None
+            return Composed(resources, changed, names) if resources or state.owed else None
         if not names and not state.owed:
             return None
         if state.subscription.wildcard:
-            return Composed(tuple(table.values()), changed)
+            return Composed(tuple(table.values()), changed, names)
         selected = sorted(state.subscription.names & table.keys())
-        return Composed([table[name] for name in selected], changed)
+        return Composed([table[name] for name in selected], changed, names)
 
     def encode(self, header: Header, composed: Composed) -> bytes:
         return wire.encode_sotw(header, composed.resources)
@@ -216,7 +222,7 @@ class Delta:
         removed = [name for name, answer in answers if answer is Missing.REMOVED]
         if not resources and not answers and not state.owed:
             return None
-        return Composed(resources + made, resources, removed)
+        return Composed(resources + made, resources, names, removed)
 
     def encode(self, header: Header, composed: Composed) -> bytes:
         return wire.encode_delta(header, composed.resources, composed.removed)

@@ -46,11 +46,14 @@ class Unsubscribed:
 
 @dataclass(frozen=True, slots=True)
 class Acked:
-    """The proxy accepted a response. ``version`` is that of the type's whole content."""
+    """The proxy accepted a response. ``version`` is that of the type's whole content, ``names``
+    are what the response, and those that it answers too, said something new of.
+    """
 
     type_url: TypeUrl
     version: str
     nonce: str
+    names: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +197,8 @@ class Session(Generic[R]):
         event: Acked | Nacked
         refused: frozenset[str] = frozenset()
         if request.error is None:
-            event = Acked(state.rules.type_url, last.version, request.nonce)
+            names = frozenset(name for sent in covered for name in sent.names)
+            event = Acked(state.rules.type_url, last.version, request.nonce, names)
         else:
             event = self._nacked(state, request.nonce, request.error, covered)
             if event.named:
@@ -253,7 +257,9 @@ class Session(Generic[R]):
         type_url = state.rules.type_url
         version = self._release.version(type_url)
         state.nonce = str(self._number)
-        state.unanswered[state.nonce] = Sent(self._number, version, tuple(composed.changed))
+        state.unanswered[state.nonce] = Sent(
+            self._number, version, tuple(composed.changed), frozenset(composed.about)
+        )
         while len(state.unanswered) > _UNANSWERED_LIMIT:
             del state.unanswered[next(iter(state.unanswered))]
         state.release_at = now + ANSWER_TIMEOUT

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from meltemi.xds.session import Acked, Subscribed, Unsubscribed
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping, Sequence
+    from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 
     from meltemi.xds.resource import TypeUrl
     from meltemi.xds.session import Event, Nacked
@@ -39,12 +39,13 @@ class Refusal:
 class TypeStatus:
     """One type on one stream. ``version`` is the last accepted one, empty before the first.
 
-    ``refusal`` stands until the proxy accepts a later response.
+    Each of ``refusals`` stands until the proxy accepts later responses about all that it names, or
+    refuses one of them again.
     """
 
     subscribed: bool = True
     version: str = ""
-    refusal: Refusal | None = None
+    refusals: tuple[Refusal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +69,14 @@ class Status:
         """A proxy has introduced itself."""
         self._streams[stream] = StreamStatus(node, now)
 
-    def said(self, stream: int, event: Event, now: float) -> None:
-        """A proxy has answered."""
-        before = self._streams[stream]
-        changed = _folded(before.types.get(event.type_url, TypeStatus()), event, now)
-        types = MappingProxyType({**before.types, event.type_url: changed})
-        self._streams[stream] = replace(before, types=types)
+    def said(self, stream: int, event: Event, now: float) -> bool:
+        """A proxy has answered; whether that changes what it refuses."""
+        status = self._streams[stream]
+        before = status.types.get(event.type_url, TypeStatus())
+        after = _folded(before, event, now)
+        types = MappingProxyType({**status.types, event.type_url: after})
+        self._streams[stream] = replace(status, types=types)
+        return before.refusals != after.refusals
 
     def closed(self, stream: int) -> None:
         """The stream has ended."""
@@ -91,18 +94,26 @@ def _folded(status: TypeStatus, event: Event, now: float) -> TypeStatus:
         case Unsubscribed():
             return replace(status, subscribed=False)
         case Acked():
-            return replace(status, version=event.version, refusal=None)
+            refusals = tuple(_less(status.refusals, event.names))
+            return replace(status, version=event.version, refusals=refusals)
         case _:
-            return replace(status, refusal=_refusal(status.refusal, event, now))
+            return replace(status, refusals=_with(status.refusals, event, now))
 
 
-def _refusal(before: Refusal | None, event: Nacked, now: float) -> Refusal:
+def _less(refusals: Iterable[Refusal], accepted: frozenset[str]) -> Iterator[Refusal]:
+    """What is left of refusals when the proxy accepts something."""
+    for refusal in refusals:
+        if names := tuple(name for name in refusal.names if name not in accepted):
+            yield replace(refusal, names=names)
+
+
+def _with(refusals: tuple[Refusal, ...], event: Nacked, now: float) -> tuple[Refusal, ...]:
     suspects = event.suspects[:SUSPECTS]
+    names = tuple(resource.name for resource in suspects)
+    again = [
+        refusal for refusal in refusals if not names or not set(names).isdisjoint(refusal.names)
+    ]
+    others = [refusal for refusal in refusals if refusal not in again]
+    since = min((refusal.since for refusal in again), default=now)
     origins = dict.fromkeys(origin for resource in suspects for origin in resource.origins)
-    return Refusal(
-        event.message,
-        tuple(resource.name for resource in suspects),
-        tuple(origins),
-        event.named,
-        now if before is None else before.since,
-    )
+    return (*others, Refusal(event.message, names, tuple(origins), event.named, since))[-SUSPECTS:]

@@ -147,7 +147,31 @@ def test_an_address_that_becomes_free_goes_to_the_other_service() -> None:
     compiler = make.compiler(draft.mesh)
     make.run(compiler.update(draft.drop(cart)))
     assert listening(compiler.group(make.group()).snapshot).keys() == {NAME}
+
+
+def test_a_service_that_is_added_never_takes_over_a_live_listener() -> None:
+    draft, cart = make.Draft(), make.service("cart")
+    draft.put(make.service())
+    compiler = make.compiler(draft.mesh)
     make.run(compiler.update(draft.put(cart)))
+    assert listening(compiler.group(make.group()).snapshot).keys() == {NAME}
+    assert [problem.code for problem in compiler.problems()] == ["MEL0208"]
+
+
+def test_a_service_keeps_its_listener_when_another_rule_decides_for_it() -> None:
+    draft, cart = make.Draft(), make.service("cart")
+    draft.put(make.service())
+    compiler = make.compiler(draft.mesh)
+    make.run(compiler.update(draft.put(cart)))
+    make.run(compiler.update(draft.put(make.rule())))
+    assert listening(compiler.group(make.group()).snapshot).keys() == {NAME}
+
+
+def test_after_a_restart_the_first_in_order_has_the_address() -> None:
+    draft, cart = make.Draft(), make.service("cart")
+    draft.put(make.service())
+    draft.put(cart)
+    compiler = make.compiler(draft.mesh)
     assert listening(compiler.group(make.group()).snapshot).keys() == {f"{cart.host}_{make.PORT}"}
 
 

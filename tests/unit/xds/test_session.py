@@ -77,7 +77,9 @@ def test_a_subscriber_hears_all_of_the_type(stream: Stream) -> None:
 def test_an_accepted_response_is_followed_by_silence(stream: Stream) -> None:
     stream.ask(CLUSTER)
     response = only(stream.hear())
-    assert stream.ack(response) == (Acked(CLUSTER, response.version, response.nonce),)
+    [event] = stream.ack(response)
+    assert isinstance(event, Acked)
+    assert (event.version, event.nonce) == (response.version, response.nonce)
     assert stream.hear() == []
     stream.now += 100
     assert stream.hear() == []
@@ -214,8 +216,12 @@ def test_types_do_not_mix(stream: Stream) -> None:
     clusters = only(stream.hear())
     stream.ask(ENDPOINT, "a")
     endpoints = only(stream.hear())
-    assert stream.ack(clusters) == (Acked(CLUSTER, clusters.version, clusters.nonce),)
-    assert stream.ack(endpoints) == (Acked(ENDPOINT, endpoints.version, endpoints.nonce),)
+    [event] = stream.ack(clusters)
+    assert isinstance(event, Acked)
+    assert (event.type_url, event.version) == (CLUSTER, clusters.version)
+    [event] = stream.ack(endpoints)
+    assert isinstance(event, Acked)
+    assert (event.type_url, event.version) == (ENDPOINT, endpoints.version)
 
 
 def test_nonces_are_never_empty_and_never_repeated(stream: Stream) -> None:
