@@ -7,6 +7,7 @@ import pytest
 from meltemi.protocols.guard import (
     accepts_empty,
     header_name_error,
+    header_value_error,
     is_ip,
     redis_prefix_error,
     regex_error,
@@ -49,6 +50,19 @@ def test_a_name_that_envoy_matches_has_no_error(name: str) -> None:
 @pytest.mark.parametrize("name", ["", "a\nb", "a\rb", "a\0b"])
 def test_a_name_that_envoy_refuses_has_an_error(name: str) -> None:
     assert header_name_error(name) is not None
+
+
+@pytest.mark.parametrize(("name", "value"), [("a" * 16_384, "b" * 16_384), ("A b", "")])
+def test_a_header_that_envoy_adds_has_no_error(name: str, value: str) -> None:
+    assert header_value_error(name, value) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("", "b"), ("a\n", "b"), ("a", "b\r"), ("a", "b\0"), ("a" * 16_385, "b"), ("a", "ä" * 8_193)],
+)
+def test_a_header_that_envoy_refuses_to_add_has_an_error(name: str, value: str) -> None:
+    assert header_value_error(name, value) is not None
 
 
 @pytest.mark.parametrize("prefix", ["", "user:", "x" * 1000, "é" * 500])
