@@ -6,12 +6,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from meltemi.controller.hosts import service_host
+from meltemi.controller.named_pods import NamedPods
 from meltemi.controller.slices import SliceJoin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from meltemi.controller.objects import HostEndpoints, Identity, Pod, Slice
+    from meltemi.controller.objects import HostEndpoints, HostPods, Identity, Pod, Slice
     from meltemi.controller.slices import ServiceKey
     from meltemi.protocols.model import Endpoint, Ref, Service
 
@@ -31,6 +32,7 @@ class EndpointTable:
     def __init__(self, services: Mapping[str, tuple[Service, ...]]) -> None:
         self._services = services
         self._join = SliceJoin()
+        self._named = NamedPods()
         self._listed: dict[HostKey, dict[Ref, tuple[Endpoint, ...]]] = {}
         self._touched: set[HostKey] = set()
         self._view: dict[HostKey, tuple[Endpoint, ...]] = {}
@@ -51,10 +53,12 @@ class EndpointTable:
     def put_pod(self, pod: Pod) -> None:
         """A Pod is now this."""
         self._touch_services(self._join.put_pod(pod))
+        self._touched |= self._named.put_pod(pod)
 
     def drop_pod(self, pod: Pod) -> None:
         """A Pod is gone."""
         self._touch_services(self._join.drop_pod((pod.namespace, pod.name)))
+        self._touched |= self._named.drop_pod(pod)
 
     def put_listed(self, identity: Identity, listed: HostEndpoints) -> None:
         """A ServiceEntry lists these."""
@@ -70,6 +74,14 @@ class EndpointTable:
         if not entries:
             del self._listed[key]
         self._touched.add(key)
+
+    def put_named(self, identity: Identity, named: HostPods) -> None:
+        """A KafkaCluster names these."""
+        self._touched.add(self._named.put(identity.ref(), named))
+
+    def drop_named(self, identity: Identity, named: HostPods) -> None:
+        """A KafkaCluster names none for this host any more."""
+        self._touched.add(self._named.drop(identity.ref(), named))
 
     def touch(self, namespace: str, host: str) -> None:
         """The service itself changed: other ports, or another object wins the host."""
@@ -95,7 +107,9 @@ class EndpointTable:
             if service.namespace == namespace:
                 if service.ref.kind == KUBERNETES_SERVICE:
                     return self._join.endpoints(service)
-                return self._listed.get(key, {}).get(service.ref.object, ())
+                owner = service.ref.object
+                named = self._named.endpoints(key, owner)
+                return named or self._listed.get(key, {}).get(owner, ())
         return ()
 
     def _touch_services(self, services: Iterable[ServiceKey]) -> None:

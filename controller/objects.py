@@ -58,6 +58,16 @@ class HostEndpoints:
 
 
 @dataclass(frozen=True, slots=True)
+class HostPods:
+    """Pods by name that are the endpoints of a host. ``ports`` as an ``Endpoint`` has them."""
+
+    namespace: str
+    host: str
+    pods: tuple[str, ...]
+    ports: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class SliceEndpoint:
     """One address of an EndpointSlice. ``pod`` is its targetRef as (namespace, name), if any."""
 
@@ -92,6 +102,7 @@ class Pod:
 Value: TypeAlias = (
     Service
     | HostEndpoints
+    | HostPods
     | Slice
     | Pod
     | Rule
@@ -140,3 +151,8 @@ class Delete:
 
 
 Change: TypeAlias = Upsert | Invalid | Delete
+
+
+def identity_of(change: Change) -> Identity:
+    """Which object it is about."""
+    return change.decoded.identity if isinstance(change, Upsert) else change.identity

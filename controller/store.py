@@ -15,6 +15,7 @@ from meltemi.controller.objects import (
     FILE,
     Delete,
     HostEndpoints,
+    HostPods,
     Invalid,
     Pod,
     Slice,
@@ -129,6 +130,8 @@ class Store:
                 self._endpoints.put_pod(value)
             case HostEndpoints():
                 self._endpoints.put_listed(identity, value)
+            case HostPods():
+                self._endpoints.put_named(identity, value)
             case Service():
                 self._services.put(host, identity, created, value)
                 self._endpoints.touch(value.namespace, host)
@@ -154,6 +157,8 @@ class Store:
                 self._endpoints.drop_pod(value)
             case HostEndpoints():
                 self._endpoints.drop_listed(identity, value)
+            case HostPods():
+                self._endpoints.drop_named(identity, value)
             case Service():
                 self._services.drop(host, identity)
                 self._endpoints.touch(value.namespace, host)
@@ -198,7 +203,7 @@ def _entries(decoded: Decoded) -> Iterator[tuple[Entry, Value]]:
             case Rule() | RedisSettings():
                 for host in value.hosts:
                     yield (type(value), host), value
-            case Service() | HostEndpoints() | DestinationPolicy() | RedisUpstream():
+            case Service() | HostEndpoints() | HostPods() | DestinationPolicy() | RedisUpstream():
                 yield (type(value), value.host), value
             case Application():
                 yield (Application, value.protocol), value
@@ -207,8 +212,12 @@ def _entries(decoded: Decoded) -> Iterator[tuple[Entry, Value]]:
 
 
 def _service_rank(service: Service) -> int:
-    """Kubernetes' own services before ServiceEntries."""
-    return 0 if service.ref.kind == KUBERNETES_SERVICE else 1
+    """A KafkaCluster first: it may say what clients must not do. Kubernetes' own services before
+    ServiceEntries.
+    """
+    if service.kafka is not None:
+        return 0
+    return 1 if service.ref.kind == KUBERNETES_SERVICE else 2
 
 
 def _rule_rank(rule: Rule) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from meltemi.controller.decode import kubernetes
 from meltemi.controller.decode.application import ApplicationObject, application_protocol
 from meltemi.controller.decode.destinationrule import RuleObject, destination_rule
+from meltemi.controller.decode.kafka import KafkaObject, kafka_cluster
 from meltemi.controller.decode.metadata import DEFAULT_NAMESPACE, Metadata, is_name
 from meltemi.controller.decode.metarouter import RouterObject, meta_router
 from meltemi.controller.decode.notes import Notes
@@ -38,6 +39,7 @@ ISTIO = "networking.istio.io"
 DISCOVERY = "discovery.k8s.io"
 METAPROTOCOL = "metaprotocol.aeraki.io"
 REDIS = "redis.aeraki.io"
+OWN = "meltemi.io"
 
 _Object = TypeVar("_Object", bound=Spec)
 
@@ -95,6 +97,7 @@ _READERS = {
         _V1ALPHA1, ApplicationObject, application_protocol
     ),
     _Type(REDIS, "RedisService"): _reader(_V1ALPHA1, RedisServiceObject, redis_service),
+    _Type(OWN, "KafkaCluster"): _reader(_V1ALPHA1, KafkaObject, kafka_cluster),
     _Type(REDIS, "RedisDestination"): _reader(_V1ALPHA1, RedisDestinationObject, redis_destination),
 }
 
@@ -151,6 +154,11 @@ def decode(value: object) -> Outcome:
     if meta is None or notes.rejected:
         return Invalid(identity, problems)
     return Upsert(Decoded(identity, values, problems, meta.generation, meta.creation_timestamp))
+
+
+def is_read(identity: Identity) -> bool:
+    """Whether objects of this kind mean anything here."""
+    return _Type(identity.group, identity.kind) in _READERS
 
 
 def _identify(body: Mapping[str, object], notes: Notes) -> tuple[Identity | None, str]:

@@ -111,12 +111,16 @@ def _struct(spec: type[Spec]) -> _Shape:
 
 
 def _union(hint: object, members: tuple[object, ...]) -> _Shape:
-    nullable = type(None) in members
-    for member in members:
-        inner = _shape(member)
-        if inner.fields is not None or inner.item is not None or inner.entry is not None:
-            return _Shape(hint, inner.struct, inner.fields, inner.item, inner.entry, nullable)
-    return _Shape(hint, nullable=nullable)
+    """A mapping and a list may both be members; what is written tells which of them is meant."""
+    inner = [_shape(member) for member in members]
+    return _Shape(
+        hint,
+        struct=next((shape.struct for shape in inner if shape.struct), None),
+        fields=next((shape.fields for shape in inner if shape.fields is not None), None),
+        item=next((shape.item for shape in inner if shape.item), None),
+        entry=next((shape.entry for shape in inner if shape.entry), None),
+        nullable=type(None) in members,
+    )
 
 
 def _clean(value: object, shape: _Shape, path: str, notes: Notes) -> object:

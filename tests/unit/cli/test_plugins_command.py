@@ -21,7 +21,7 @@ def test_every_installed_protocol_is_listed_with_what_it_asks_of_a_proxy(run: Ru
     assert dubbo["distribution"] == "meltemi"
     assert dubbo["version"]
     assert {"interface", "method"} <= dubbo["attributes"].keys()
-    (engine,) = dubbo["engines"]
+    engine = dubbo["engines"][0]
     assert engine["name"] == "generic_proxy"
     assert any("DubboCodecConfig" in url for url in engine["requires"])
 

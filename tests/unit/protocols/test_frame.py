@@ -88,7 +88,7 @@ def test_a_proxy_without_the_filter_gets_tcp_and_the_port_is_told() -> None:
 def test_a_protocol_without_a_plugin_gets_tcp_and_the_port_is_told() -> None:
     mesh = make.mesh(make.service(protocol="gopher"))
     assert filters(make.snapshot(mesh)) == ["envoy.filters.network.tcp_proxy"]
-    assert "use one of: dubbo, redis" in by_code(make.problems(mesh), "MEL0202").next_step
+    assert "use one of: dubbo, kafka, redis" in by_code(make.problems(mesh), "MEL0202").next_step
 
 
 def test_without_any_plugin_nothing_can_be_served() -> None:

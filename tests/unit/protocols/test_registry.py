@@ -24,6 +24,7 @@ def test_our_own_plugins_come_through_the_same_door() -> None:
     registry = load()
     assert {entry.plugin.name for entry in registry} == {
         "dubbo",
+        "kafka",
         "metaprotocol",
         "redis",
         "tcp",
