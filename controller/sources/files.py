@@ -2,7 +2,7 @@
 
 Watching only says when to look; what is there is always read from the disk. A folder that is
 deleted as a whole keeps its last state in force until it is there again: it may be a volume that
-is being mounted.
+is being mounted. What nobody expected to go wrong does not end the source either.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import structlog
 
 from meltemi.controller.objects import FILE
 from meltemi.controller.sources import SourceError, Synced
@@ -21,12 +23,12 @@ from meltemi.protocols.model import Ref
 from meltemi.protocols.problem import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+    from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator
     from pathlib import Path
 
     from meltemi.controller.objects import Change
     from meltemi.controller.sources import Event, Place
-    from meltemi.controller.sources.folder import Content
+    from meltemi.controller.sources.folder import Content, Reading
 
 UNREADABLE = "MEL0101"
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -41,6 +43,10 @@ SETTLE = 0.2
 
 _ALL = ""  # stands for every file
 _CHECK = 2.0  # seconds between two looks whether the watched folder is still the same one
+_MANY = 20  # files, or
+_LARGE = 64 * 1024  # bytes, from which on reading them would hold up everybody else
+
+log: Any = structlog.get_logger("meltemi")
 
 
 class FilesSource:
@@ -50,14 +56,20 @@ class FilesSource:
         self._path = os.fspath(path)
         self._root = os.path.abspath(self._path)
         self._is_folder = os.path.isdir(self._root)
+        self._watch = Watch(self._root)
+        self._failed = False
         self._settle = settle
         self._folder = Folder()
         self._due: dict[str, float] = {}
 
-    def read(self) -> tuple[Change, ...]:
-        """Everything that is there now. Raises SourceError if the path is not there."""
+    def require(self) -> None:
+        """Raises SourceError if the path is not there."""
         if not os.path.exists(self._root):
             raise SourceError(f"{self._path}: there is no such file or folder")
+
+    def read(self) -> tuple[Change, ...]:
+        """Everything that is there now. Raises SourceError if the path is not there."""
+        self.require()
         return self._folder.update(self._everything())
 
     def place(self, problem: Problem) -> Place | None:
@@ -70,46 +82,80 @@ class FilesSource:
 
     async def events(self) -> AsyncGenerator[Event]:
         """Everything, then ``Synced``, then what changes. Raises SourceError."""
-        watch = Watch(self._root)
         try:
-            await watch.begin()
-            yield self.read()
+            await self._watch.begin()
+            self.require()
+            while (first := await self._attempt({_ALL}, final=True)) is None:
+                await self._changed()
+            yield first
             yield Synced()
             while True:
-                changed = await watch.wait(self._patience())
-                if not watch.is_sound():
-                    await watch.end()
-                    watch = Watch(self._root)
-                    await watch.begin()
-                    changed = {self._root}
-                if changes := self._look(changed):
+                if changes := await self._look(await self._changed()):
                     yield changes
         finally:
-            await watch.end()
+            await self._watch.end()
+
+    async def _changed(self) -> set[str]:
+        """The paths that changed, or none when it is time to look for other reasons."""
+        changed = await self._watch.wait(self._patience())
+        if self._watch.is_sound():
+            return changed
+        await self._watch.end()
+        self._watch = Watch(self._root)
+        await self._watch.begin()
+        return {self._root}
 
     def _patience(self) -> float:
         """How long to wait for a change, in seconds."""
         now = asyncio.get_running_loop().time()
         return max(0.0, min([_CHECK, *(due - now for due in self._due.values())]))
 
-    def _look(self, changed: Iterable[str]) -> tuple[Change, ...]:
+    async def _look(self, changed: Iterable[str]) -> tuple[Change, ...]:
         """What changed paths mean, and files that have been quiet for long enough."""
-        now = asyncio.get_running_loop().time()
-        later = now + self._settle
+        clock = asyncio.get_running_loop().time
         if self._is_gone():
-            self._due = {_ALL: later}
-            return ()
+            return await self._look_for_nothing(clock())
         touched = {path for found in changed for path in self._concerned(found)}
-        quiet = {path for path, due in self._due.items() if due <= now} - touched
-        changes = (
-            *self._folder.update(self._contents(touched | (quiet & {_ALL})), final=False),
-            *self._folder.update(self._contents(quiet - {_ALL})),
-        )
+        if touched and self._failed:
+            touched = {_ALL}
+        quiet = {path for path, due in self._due.items() if due <= clock()} - touched
+        new = await self._attempt(touched | (quiet & {_ALL}), final=False)
+        old = () if new is None else await self._attempt(quiet - {_ALL}, final=True)
         # A whole folder is looked at once more: a file may have come before its own watch did.
-        waiting = self._folder.waiting | (touched & {_ALL})
+        again = set[str]() if new is None else touched & {_ALL}
+        later = clock() + self._settle
         self._due = {
-            path: later if path in touched else self._due.get(path, later) for path in waiting
+            path: later if path in touched else self._due.get(path, later)
+            for path in self._folder.waiting | again
         }
+        return (*(new or ()), *(old or ()))
+
+    async def _look_for_nothing(self, now: float) -> tuple[Change, ...]:
+        """It is told only if it is not back after a moment."""
+        due = self._due.get(_ALL, now + self._settle)
+        self._due = {_ALL: due if now < due else now + self._settle}
+        return () if now < due else await self._attempt({_ALL}, final=True) or ()
+
+    async def _attempt(self, paths: Collection[str], *, final: bool) -> tuple[Change, ...] | None:
+        """Read these. None when that failed: what was told last stays, and the next change is a
+        reason to read everything again.
+        """
+
+        def interpret() -> dict[str, Reading | Problem | None]:
+            return self._folder.interpret(self._contents(paths), final=final)
+
+        if not paths:
+            return ()
+        try:
+            # The thread changes nothing, and until it is done nothing changes here.
+            readings = await asyncio.to_thread(interpret) if _is_much(paths) else interpret()
+            changes = self._folder.fold(readings, final=final)
+        except Exception:
+            log.exception("source.failed", path=self._path)
+            self._folder.recover()
+            self._failed = True
+            return None
+        self._failed = False
         return changes
 
     def _is_gone(self) -> bool:
@@ -146,7 +192,10 @@ class FilesSource:
         return contents
 
     def _everything(self) -> dict[str, Content]:
-        """All files, and None for those that are gone."""
+        """All files, and None for those that are gone. If nothing is there, that is all."""
+        if self._is_gone():
+            cause = "it is gone; what it last said stays in force"
+            return {self._path: Problem(UNREADABLE, Ref(FILE, "", self._path), cause, "restore it")}
         if os.path.isdir(self._path):
             found = dict(_tree(self._path, _is_source, set()))
         else:
@@ -156,6 +205,17 @@ class FilesSource:
         )
         gone = (path for path in self._folder.paths - found.keys() if not path.startswith(closed))
         return {**found, **dict.fromkeys(gone)}
+
+
+def _is_much(paths: Collection[str]) -> bool:
+    return _ALL in paths or len(paths) > _MANY or sum(map(_size, paths)) > _LARGE
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
 
 
 def case_files(path: Path) -> dict[str, Content]:

@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, TypeAlias
 
-from meltemi.controller.decode import Unnamed, decode
-from meltemi.controller.objects import Change, Delete, Identity, Invalid, Upsert
+from meltemi.controller.decode import Unnamed, decode, is_read
+from meltemi.controller.objects import Change, Delete, Identity, Invalid, Upsert, identity_of
 from meltemi.controller.sources import Place
 from meltemi.controller.sources.documents import Broken, read_documents
 from meltemi.protocols.problem import Problem
@@ -53,6 +53,19 @@ class _File:
     mistakes: tuple[tuple[Problem, int], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a file's bytes say. ``half``: they may go on; ``broken``: a document does not say what
+    it is. Of a text that is half, or that was read before, only this is known.
+    """
+
+    digest: bytes
+    half: bool = False
+    broken: bool = False
+    claims: tuple[_Claim, ...] = ()
+    mistakes: tuple[tuple[Problem, int], ...] = ()
+
+
 class Folder:
     """Files by path. ``waiting`` are those that want to be read again when they are quiet."""
 
@@ -60,9 +73,10 @@ class Folder:
         self.waiting: set[str] = set()
         self._files: dict[str, _File] = {}
         self._claims: dict[Identity, dict[Position, _Claim]] = {}
-        self._told: dict[Identity, Change] = {}
+        self._told: dict[Identity, Upsert | Invalid] = {}
         self._reports: dict[str, dict[Problem, Place]] = {}
-        self._by_ref: dict[Ref, Identity] = {}
+        self._by_ref: dict[Ref, set[Identity]] = {}
+        self._in_doubt = False
 
     @property
     def paths(self) -> frozenset[str]:
@@ -71,51 +85,108 @@ class Folder:
 
     def update(self, contents: Mapping[str, Content], *, final: bool = True) -> tuple[Change, ...]:
         """The changes that these new contents make, each object at most once."""
-        touched: set[Identity] = set()
-        for path in sorted(contents):
-            self.waiting.discard(path)
-            touched |= self._read(path, contents[path], final=final)
-        changes = [change for identity in sorted(touched) for change in self._change(identity)]
-        concerned = set(contents) | {
-            claim.position.path for identity in touched for claim in self._ranked(identity)
+        return self.fold(self.interpret(contents, final=final), final=final)
+
+    def interpret(
+        self, contents: Mapping[str, Content], *, final: bool = True
+    ) -> dict[str, Reading | Problem | None]:
+        """What contents say, for ``fold``: the long part, which changes nothing here."""
+        return {
+            path: self._interpret(path, content, final=final)
+            if isinstance(content, bytes)
+            else content
+            for path, content in contents.items()
         }
-        return (*changes, *(c for path in sorted(concerned) for c in self._report(path)))
+
+    def fold(
+        self, readings: Mapping[str, Reading | Problem | None], *, final: bool = True
+    ) -> tuple[Change, ...]:
+        """The changes that these readings make, each object at most once."""
+        touched = set(self._told) if self._in_doubt else set[Identity]()
+        concerned = {*readings, *(self._reports if self._in_doubt else ())}
+        for path in sorted(readings):
+            self.waiting.discard(path)
+            touched |= self._read(path, readings[path], final=final)
+        for identity in touched:
+            concerned |= {claim.position.path for claim in self._ranked(identity)}
+        changes = [change for identity in sorted(touched) for change in self._change(identity)]
+        reports = {path: self._report(path) for path in sorted(concerned)}
+        told = (*changes, *(c for path in reports for c in self._reported(path, reports[path])))
+        # From here on nothing can fail: either all of it is told or nothing.
+        for change in changes:
+            self._remember(change)
+        for path, report in reports.items():
+            self._reports.pop(path, None)
+            if report:
+                self._reports[path] = report
+        self._in_doubt = False
+        return told
+
+    def recover(self) -> None:
+        """Put things in order after a ``fold`` that failed halfway. What it did not tell is told
+        by the next one; every file counts as unread.
+        """
+        self.waiting.clear()
+        self._claims.clear()
+        for path, file in self._files.items():
+            self._files[path] = replace(file, digest=b"")
+            for claim in file.claims:
+                self._claims.setdefault(claim.identity, {})[claim.position] = claim
+        self._in_doubt = True
 
     def place(self, problem: Problem) -> Place | None:
         """Where a problem is: told with the file, or the field of its object's document."""
         for report in self._reports.values():
             if (place := report.get(problem)) is not None:
                 return place
-        return self.where(problem.about)
+        return self._place(problem.about, problem)
 
     def where(self, ref: Ref) -> Place | None:
         """Where a field of an object is, in the document that counts."""
-        if (identity := self._by_ref.get(ref.object)) is None:
+        return self._place(ref, None)
+
+    def _place(self, ref: Ref, problem: Problem | None) -> Place | None:
+        """A ref does not say the API's group: it is who has the problem, or else who is read."""
+        candidates = self._by_ref.get(ref.object)
+        if not candidates:
             return None
-        claim = self._ranked(identity)[0]
+        meant = max(
+            sorted(candidates),
+            key=lambda identity: (problem in _problems(self._told[identity]), is_read(identity)),
+        )
+        claim = self._ranked(meant)[0]
         return Place(claim.position.path, claim.document.line(ref.field))
 
-    def _read(self, path: str, content: Content, *, final: bool) -> set[Identity]:
+    def _interpret(self, path: str, content: bytes, *, final: bool) -> Reading:
+        digest = blake2b(content, digest_size=16).digest()
+        if not final and not content.endswith(b"\n"):
+            return Reading(digest, half=True)
+        known = self._files.get(path)
+        if known is not None and known.digest == digest:
+            return Reading(digest)
+        return _interpret(path, content, digest)
+
+    def _read(self, path: str, reading: Reading | Problem | None, *, final: bool) -> set[Identity]:
         file = self._files.get(path, _File())
-        if not final and _may_be_half(content):
+        if isinstance(reading, Problem):
+            self._files[path] = replace(file, digest=b"", mistakes=((reading, 0),))
+            return set()
+        if not final and (reading is None or reading.half):
+            # A file that is just being written, or replaced by deleting it first, looks like this.
             self.waiting.add(path)
             return set()
-        if content is None:
+        if reading is None:
             self._files.pop(path, None)
             return self._claim(file.claims, ())
-        if isinstance(content, Problem):
-            self._files[path] = replace(file, digest=b"", mistakes=((content, 0),))
+        if reading.digest == file.digest:
             return set()
-        digest = blake2b(content, digest_size=16).digest()
-        if digest == file.digest:
-            return set()
-        claims, mistakes, broken = _interpret(path, content)
-        vanished = _vanished(file.claims, claims)
-        if vanished and not broken and not final:
+        vanished = _vanished(file.claims, reading.claims)
+        if vanished and not reading.broken and not final:
             self.waiting.add(path)
-        kept = vanished if broken or not final else ()
-        self._files[path] = _File(b"" if kept else digest, (*claims, *kept), mistakes)
-        return self._claim(file.claims, (*claims, *kept))
+        kept = vanished if reading.broken or not final else ()
+        claims = (*reading.claims, *kept)
+        self._files[path] = _File(b"" if kept else reading.digest, claims, reading.mistakes)
+        return self._claim(file.claims, claims)
 
     def _claim(self, old: Iterable[_Claim], new: Iterable[_Claim]) -> set[Identity]:
         touched: set[Identity] = set()
@@ -137,25 +208,34 @@ class Folder:
 
     def _change(self, identity: Identity) -> Iterator[Change]:
         if ranked := self._ranked(identity):
-            self._by_ref[identity.ref()] = identity
             if self._told.get(identity) != ranked[0].outcome:
-                self._told[identity] = ranked[0].outcome
                 yield ranked[0].outcome
         elif identity in self._told:
-            del self._told[identity], self._by_ref[identity.ref()]
             yield Delete(identity)
 
-    def _report(self, path: str) -> Iterator[Change]:
+    def _remember(self, change: Change) -> None:
+        identity = identity_of(change)
+        if not isinstance(change, Delete):
+            self._told[identity] = change
+            self._by_ref.setdefault(identity.ref(), set()).add(identity)
+            return
+        del self._told[identity]
+        others = self._by_ref[identity.ref()]
+        others.remove(identity)
+        if not others:
+            del self._by_ref[identity.ref()]
+
+    def _report(self, path: str) -> dict[Problem, Place]:
         """What is wrong with a file and with no object of it."""
         file = self._files.get(path, _File())
-        before = self._reports.pop(path, {})
         mistakes = (*file.mistakes, *self._doubles(file))
-        report = {problem: Place(path, line) for problem, line in mistakes}
-        if report:
-            self._reports[path] = report
-            if report.keys() != before.keys():
-                yield Invalid(Identity.of_file(path), tuple(report))
-        elif before:
+        return {problem: Place(path, line) for problem, line in mistakes}
+
+    def _reported(self, path: str, report: dict[Problem, Place]) -> Iterator[Change]:
+        before = self._reports.get(path, {})
+        if report and report.keys() != before.keys():
+            yield Invalid(Identity.of_file(path), tuple(report))
+        elif before and not report:
             yield Delete(Identity.of_file(path))
 
     def _doubles(self, file: _File) -> Iterator[tuple[Problem, int]]:
@@ -165,10 +245,7 @@ class Folder:
                 yield _double(claim, first), claim.document.line()
 
 
-def _interpret(
-    path: str, content: bytes
-) -> tuple[list[_Claim], tuple[tuple[Problem, int], ...], bool]:
-    """Objects, mistakes with their lines, and whether some document does not say what it is."""
+def _interpret(path: str, content: bytes, digest: bytes) -> Reading:
     claims: list[_Claim] = []
     mistakes: list[tuple[Problem, int]] = []
     broken = False
@@ -182,9 +259,12 @@ def _interpret(
             broken = True
             mistakes += (_nameless(path, entry, problem) for problem in outcome.problems)
             continue
-        identity = outcome.decoded.identity if isinstance(outcome, Upsert) else outcome.identity
-        claims.append(_Claim(identity, entry.position, entry, outcome))
-    return claims, tuple(mistakes), broken
+        claims.append(_Claim(identity_of(outcome), entry.position, entry, outcome))
+    return Reading(digest, False, broken, tuple(claims), tuple(mistakes))
+
+
+def _problems(outcome: Upsert | Invalid) -> tuple[Problem, ...]:
+    return outcome.decoded.problems if isinstance(outcome, Upsert) else outcome.problems
 
 
 def _nameless(path: str, document: Document, problem: Problem) -> tuple[Problem, int]:
@@ -192,11 +272,6 @@ def _nameless(path: str, document: Document, problem: Problem) -> tuple[Problem,
     line = document.line(problem.about.field)
     about = Identity.of_file(path).ref().at(problem.about.field)
     return replace(problem, about=about, cause=f"line {line}: {problem.cause}"), line
-
-
-def _may_be_half(content: Content) -> bool:
-    """A file that is just being written, or replaced by deleting it first, may look like this."""
-    return content is None or (isinstance(content, bytes) and not content.endswith(b"\n"))
 
 
 def _vanished(old: Iterable[_Claim], new: Iterable[_Claim]) -> tuple[_Claim, ...]:

@@ -6,10 +6,13 @@ import asyncio
 import os
 import shutil
 from contextlib import aclosing, asynccontextmanager
+from threading import get_ident
 from typing import TYPE_CHECKING
 
 import pytest
+from structlog.testing import capture_logs
 
+from meltemi.controller.decode import decode
 from meltemi.controller.objects import Delete, Invalid, Upsert
 from meltemi.controller.sources import Place, SourceError, Synced
 from meltemi.controller.sources.files import FilesSource
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
     from pathlib import Path
 
+    from meltemi.controller.decode import Outcome
     from meltemi.controller.sources import Event
 
 PATIENCE = 20.0  # s; only a hang takes that long
@@ -219,10 +223,81 @@ async def test_a_folder_that_is_gone_keeps_its_last_state(folder: Path) -> None:
     async with watched(folder) as reader:
         said = asyncio.create_task(reader.next())
         os.rename(folder, folder.parent / "away")
-        await asyncio.sleep(3 * SETTLE)  # in which a deletion would have been said
+        assert await said == ["!rules"]
         (folder.parent / "away" / "b.yaml").write_text(pod("b"))
         os.rename(folder.parent / "away", folder)
-        assert await said == ["+b"]
+        assert await reader.until("+b", "-rules") == ["+b", "-rules"]
+
+
+async def test_a_path_that_is_gone_is_told_until_it_is_back(folder: Path) -> None:
+    source = FilesSource(folder, settle=SETTLE)
+    async with aclosing(source.events()) as events:
+        reader = Reader(events)
+        await reader.until("synced")
+        os.rename(folder, folder.parent / "away")
+        async with asyncio.timeout(PATIENCE):
+            event = await anext(events)
+        assert isinstance(event, tuple)
+        (change,) = event
+        assert isinstance(change, Invalid)
+        (problem,) = change.problems
+        assert (problem.code, source.place(problem)) == ("MEL0101", Place(str(folder)))
+        assert "stays in force" in problem.cause
+        os.rename(folder.parent / "away", folder)
+        assert await reader.next() == ["-rules"]
+
+
+async def test_a_file_whose_folder_is_gone_keeps_its_last_state(folder: Path) -> None:
+    async with watched(folder / "a.yaml") as reader:
+        os.rename(folder, folder.parent / "away")
+        assert await reader.next() == ["!a.yaml"]
+        (folder.parent / "away" / "a.yaml").write_text(pod("a", "v2"))
+        os.rename(folder.parent / "away", folder)
+        assert await reader.next() == ["+a", "-a.yaml"]
+
+
+async def test_what_nobody_expected_costs_a_reading_and_the_next_change_makes_up_for_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = asyncio.Event()
+
+    def moody(value: object) -> Outcome:
+        if "anger" in str(value):
+            failed.set()
+            raise ZeroDivisionError
+        return decode(value)
+
+    monkeypatch.setattr("meltemi.controller.sources.folder.decode", moody)
+    with capture_logs() as logs:
+        async with watched(folder) as reader:
+            reading = asyncio.create_task(reader.next())
+            (folder / "b.yaml").write_text(pod("anger"))
+            async with asyncio.timeout(PATIENCE):
+                await failed.wait()
+            (folder / "b.yaml").write_text(pod("b"))
+            (folder / "a.yaml").unlink()
+            assert await reading == ["+b"]
+            assert await reader.next() == ["-a"]
+    assert (logs[0]["event"], logs[0]["log_level"]) == ("source.failed", "error")
+    assert logs[0]["exc_info"]
+
+
+@pytest.mark.parametrize(("padding", "elsewhere"), [(0, False), (100_000, True)])
+async def test_only_what_is_much_is_read_beside_the_event_loop(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, padding: int, elsewhere: bool
+) -> None:
+    threads: list[int] = []
+
+    def noted(value: object) -> Outcome:
+        threads.append(get_ident())
+        return decode(value)
+
+    async with watched(folder) as reader:
+        monkeypatch.setattr("meltemi.controller.sources.folder.decode", noted)
+        (folder / "new").write_text(f"# {'x' * padding}\n{pod('a', 'v2')}")
+        (folder / "new").replace(folder / "a.yaml")
+        assert await reader.next() == ["+a"]
+    assert {thread != get_ident() for thread in threads} == {elsewhere}
 
 
 async def test_one_file_is_watched_alone_and_across_renames(folder: Path) -> None:

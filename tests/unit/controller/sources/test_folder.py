@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from meltemi.controller.objects import Change, Delete, Identity, Invalid, Upsert
 from meltemi.controller.sources import Place
 from meltemi.controller.sources.folder import Folder
@@ -196,6 +198,59 @@ def test_the_place_of_a_problem_is_its_field_in_the_document_that_counts() -> No
 def test_a_problem_of_an_object_that_is_not_here_has_no_place() -> None:
     about = Ref("Pod", "default", "b")
     assert Folder().place(Problem("MEL0401", about, "cause", "next")) is None
+
+
+KNATIVE = """\
+apiVersion: serving.knative.dev/v1
+kind: Service
+metadata: {name: shop}
+"""
+CORE = """\
+apiVersion: v1
+kind: Service
+metadata: {name: shop}
+spec: {ports: [{name: tcp-dubbo, port: 1}]}
+"""
+
+
+@pytest.mark.parametrize("order", [("a.yaml", "b.yaml"), ("b.yaml", "a.yaml")])
+def test_objects_of_two_groups_may_have_one_kind_and_name(order: tuple[str, str]) -> None:
+    folder = Folder()
+    folder.update({"a.yaml": documents(CORE), "b.yaml": documents(KNATIVE)})
+    for path in order:
+        assert shown(folder.update({path: None})) == ["-shop"]
+    assert folder.paths == frozenset()
+
+
+@pytest.mark.parametrize(("core", "foreign"), [("a.yaml", "b.yaml"), ("b.yaml", "a.yaml")])
+def test_a_problem_is_where_the_object_of_the_group_is_that_it_is_about(
+    core: str, foreign: str
+) -> None:
+    folder = Folder()
+    changes = folder.update({core: documents(CORE), foreign: documents(KNATIVE)})
+    (told,) = (
+        p for change in changes if isinstance(change, Upsert) for p in change.decoded.problems
+    )
+    assert folder.place(told) == Place(foreign, 2)
+    later = Problem("MEL0202", Ref("Service", "default", "shop", field="spec"), "cause", "next")
+    assert folder.place(later) == Place(core, 4)
+
+
+def test_after_a_failure_halfway_the_next_reading_tells_everything_that_is_new(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = Folder()
+    folder.update({"f.yaml": documents(pod("a"), pod("b")), "g.yaml": documents(BROKEN)})
+
+    def fails(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Folder, "_report", fails)
+        with pytest.raises(ZeroDivisionError):
+            folder.update({"f.yaml": documents(pod("a", "v2")), "g.yaml": None})
+    folder.recover()
+    assert shown(folder.update({"f.yaml": documents(pod("a", "v2"))})) == ["+a", "-b", "-g.yaml"]
 
 
 def test_two_documents_with_the_same_mistake_are_told_apart() -> None:
