@@ -69,6 +69,7 @@ CODES: dict[str, Code] = {
     "MEL0313": Code(W_, "The engine folds the case of this attribute's name"),
     "MEL0314": Code(E_, "The protocol cannot split traffic by weights"),
     "MEL0315": Code(W_, "No route is left: the host's own endpoints serve all requests"),
+    "MEL0316": Code(E_, "An unknown field in a route: the route is left out"),
     # 04xx: policies
     "MEL0401": Code(W_, "A subset selects no endpoint"),
     "MEL0402": Code(E_, "TLS to this destination is not supported: it gets no endpoints"),

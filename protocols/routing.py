@@ -90,7 +90,7 @@ class Resolver:
         taken: set[str] = set()
         for route in map(normalized, rule.routes):
             covering = next((r.route for r in routes if r.route.match in ({}, route.match)), None)
-            if covering is not None:
+            if covering is not None and not route.flaw:
                 unreachable = _unreachable(route, covering)
                 problems.append(unreachable)
                 unserved[route.ref] = unreachable.cause

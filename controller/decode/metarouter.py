@@ -48,6 +48,7 @@ class Range(Spec, frozen=True):
 
     start: Integer
     end: Integer
+    STRICT: ClassVar[bool] = True
 
 
 class AttributeMatch(Spec, frozen=True):
@@ -60,6 +61,7 @@ class AttributeMatch(Spec, frozen=True):
     present: bool | None = None
     range: Range | None = None
     invert: bool = False
+    STRICT: ClassVar[bool] = True
 
 
 class RouteMatch(Spec, frozen=True):
@@ -68,6 +70,7 @@ class RouteMatch(Spec, frozen=True):
     attributes: dict[str, AttributeMatch | None] = field(
         default_factory=dict[str, AttributeMatch | None]
     )
+    STRICT: ClassVar[bool] = True
 
 
 class WrittenDestination(Spec, frozen=True):
@@ -118,6 +121,7 @@ class WrittenRoute(Spec, frozen=True):
     response_mutation: tuple[KeyValue, ...] = ()
     timeout: str | None = None
     retries: Retries | None = None
+    STRICT: ClassVar[bool] = True
 
 
 class RouterSpec(Spec, frozen=True):
@@ -151,21 +155,26 @@ def meta_router(written: RouterObject, meta: Metadata, notes: Notes) -> Iterator
     if not spec.routes and not any(limit is not None for limit in limits.values()):
         # A half-written object looks like this: it must not take all routes away.
         notes.missing("spec.routes", "add a route, or delete the object")
-    routes = (_route(route, f"spec.routes[{i}]", notes) for i, route in enumerate(spec.routes))
     yield Rule(
         ref=notes.ref,
         hosts=hosts_of(spec.hosts, "spec.hosts", meta.namespace, notes),
-        routes=tuple(route for route in routes if route is not None),
+        routes=tuple(
+            _route(route, f"spec.routes[{i}]", notes) for i, route in enumerate(spec.routes)
+        ),
         created=meta.creation_timestamp,
         export_to=spec.export_to or ("*",),
     )
 
 
-def _route(written: WrittenRoute, where: str, notes: Notes) -> Route | None:
-    """None when the route must be left out: it is reported, the others stay."""
+def _route(written: WrittenRoute, where: str, notes: Notes) -> Route:
+    """A route that must be left out stays with its flaw: it is reported, the others are served."""
     if not written.route:
         notes.missing(f"{where}.route", "add the destination that requests go to")
-    route = Route(
+    if (flaw := _flawed_weights(written.route)) is not None:
+        cause = f"{flaw}: the route is left out"
+        next_step = "make each weight at most 100 and their sum 100"
+        notes.add(WEIGHTS, where, cause, next_step, unserved=True)
+    return Route(
         ref=notes.ref.at(where),
         name=written.name,
         match=dict(_matchers(written.match, f"{where}.match.attributes", notes)),
@@ -175,13 +184,8 @@ def _route(written: WrittenRoute, where: str, notes: Notes) -> Route | None:
         response_mutations=tuple(_mutations(written.response_mutation, notes, where)),
         timeout=seconds(written.timeout, f"{where}.timeout", notes),
         attempts=0 if written.retries is None else written.retries.attempts,
+        flaw=notes.flaw(where),
     )
-    if (flaw := _flawed_weights(written.route)) is not None:
-        cause = f"{flaw}: the route is left out"
-        next_step = "make each weight at most 100 and their sum 100"
-        notes.add(WEIGHTS, where, cause, next_step, unserved=True)
-        return None
-    return route
 
 
 def _flawed_weights(written: tuple[WeightedDestination, ...]) -> str | None:

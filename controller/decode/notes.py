@@ -13,6 +13,7 @@ WRONG = "MEL0102"
 UNKNOWN = "MEL0103"
 MISSING = "MEL0109"
 UNSUPPORTED = "MEL0110"
+UNKNOWN_IN_ROUTE = "MEL0316"
 
 
 class Notes:
@@ -32,6 +33,19 @@ class Notes:
     ) -> None:
         """A problem that leaves the rest of the object in force."""
         self.problems.append(Problem(code, self.ref.at(field), cause, next_step, unserved))
+
+    def flaw(self, where: str) -> str:
+        """Why what stands there cannot be served; empty if nothing is wrong with it."""
+        inside = (f"{where}.", f"{where}[")
+        return next(
+            (
+                problem.cause
+                for problem in self.problems
+                if problem.unserved
+                and (problem.about.field == where or problem.about.field.startswith(inside))
+            ),
+            "",
+        )
 
     def wrong(self, field: str, cause: str, next_step: str) -> None:
         """A wrong type or value."""

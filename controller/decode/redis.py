@@ -46,12 +46,14 @@ class KeyMatch(Spec, frozen=True):
 
     prefix: str = ""
     remove_prefix: bool = False
+    STRICT: ClassVar[bool] = True
 
 
 class RedisMatch(Spec, frozen=True):
     """``match``; nothing in it means every key."""
 
     key: KeyMatch = KeyMatch()
+    STRICT: ClassVar[bool] = True
 
 
 class RedisTarget(Spec, frozen=True):
@@ -75,6 +77,7 @@ class RedisRoute(Spec, frozen=True):
     route: RedisTarget
     match: RedisMatch = RedisMatch()
     mirror: tuple[RedisMirror, ...] = ()
+    STRICT: ClassVar[bool] = True
 
 
 class Fault(Spec, frozen=True):
@@ -221,19 +224,21 @@ def redis_destination(
 
 def _routes(spec: ServiceSpec, notes: Notes) -> list[Route]:
     """The longest prefix first, because that is the one that Envoy takes; of two equal ones the
-    first, because Envoy refuses both.
+    first is served, because Envoy refuses both.
     """
-    by_prefix: dict[str, Route] = {}
-    folds = spec.settings.case_insensitive
+    first: dict[str, str] = {}
     for i, written in enumerate(spec.redis):
-        where = f"spec.redis[{i}]"
-        route = _route(written, where, notes)
-        prefix = written.match.key.prefix
-        first = by_prefix.setdefault(prefix.lower() if folds else prefix, route)
-        if first is not route:
-            cause = f"{first.ref.field} has the same prefix: this route is left out"
+        where, prefix = f"spec.redis[{i}]", written.match.key.prefix
+        if notes.flaw(where):
+            continue  # it takes nothing from others
+        taken = first.setdefault(
+            prefix.lower() if spec.settings.case_insensitive else prefix, where
+        )
+        if taken != where:
+            cause = f"{taken} has the same prefix: this route is left out"
             notes.add(UNREACHABLE, where, cause, "merge the two", unserved=True)
-    return [by_prefix[prefix] for prefix in sorted(by_prefix, key=len, reverse=True)]
+    in_order = sorted(enumerate(spec.redis), key=lambda entry: -len(entry[1].match.key.prefix))
+    return [_route(written, f"spec.redis[{i}]", notes) for i, written in in_order]
 
 
 def _route(written: RedisRoute, where: str, notes: Notes) -> Route:
@@ -252,6 +257,7 @@ def _route(written: RedisRoute, where: str, notes: Notes) -> Route:
             for i, mirror in enumerate(written.mirror)
         ),
         remove_prefix=key.remove_prefix and bool(key.prefix),
+        flaw=notes.flaw(where),
     )
 
 

@@ -28,7 +28,7 @@ from typing import (
 import msgspec
 from msgspec.structs import fields as struct_fields
 
-from meltemi.controller.decode.notes import UNKNOWN
+from meltemi.controller.decode.notes import UNKNOWN, UNKNOWN_IN_ROUTE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,11 +37,14 @@ if TYPE_CHECKING:
 
 
 class Spec(msgspec.Struct, frozen=True, rename="camel"):
-    """A part of an object. ``OPEN`` parts may have fields that nobody listed."""
+    """A part of an object. ``OPEN`` parts may have fields that nobody listed; ``STRICT`` ones
+    decide which requests a route takes, which must not depend on a spelling: the route is left out.
+    """
 
     IGNORED: ClassVar[frozenset[str]] = frozenset()
     UNSUPPORTED: ClassVar[frozenset[str]] = frozenset()
     OPEN: ClassVar[bool] = False
+    STRICT: ClassVar[bool] = False
 
 
 _Spec = TypeVar("_Spec", bound=Spec)
@@ -174,8 +177,17 @@ def _clean_struct(
                 notes.unsupported(field)
         elif name not in struct.IGNORED and not struct.OPEN:
             known = [*fields, *struct.UNSUPPORTED, *struct.IGNORED]
-            notes.add(UNKNOWN, field, f"{field} is no known field", _did_you_mean(name, known))
+            _note_unknown(field, struct, notes, _did_you_mean(name, known))
     return cleaned
+
+
+def _note_unknown(field: str, struct: type[Spec], notes: Notes, next_step: str) -> None:
+    cause = f"{field} is no known field"
+    if struct.STRICT:
+        cause = f"{cause}: the route is left out"
+        notes.add(UNKNOWN_IN_ROUTE, field, cause, next_step, unserved=True)
+    else:
+        notes.add(UNKNOWN, field, cause, next_step)
 
 
 def _did_you_mean(name: str, known: list[str]) -> str:

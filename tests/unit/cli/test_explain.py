@@ -114,6 +114,36 @@ def test_errors_in_the_input_are_pointed_to(run: Run, examples: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("flawed", "reason"),
+    [
+        ("matches: {attributes: {method: {exact: refund}}}", "is no known field"),
+        ("route: [{destination: {host: orders.example}, weight: 101}]", "a weight is 101"),
+    ],
+)
+def test_routes_that_are_left_out_are_listed_with_the_reason_and_serve_nothing(
+    run: Run, examples: Path, flawed: str, reason: str
+) -> None:
+    service = (examples / "dubbo" / "service.yaml").read_text()
+    route = yaml.safe_load(f"{{name: flawed, {flawed}}}")
+    route.setdefault("route", [{"destination": {"host": "orders.example", "subset": "v2"}}])
+    rule = {
+        "apiVersion": "metaprotocol.aeraki.io/v1alpha1",
+        "kind": "MetaRouter",
+        "metadata": {"name": "orders"},
+        "spec": {"hosts": ["orders.example"], "routes": [route]},
+    }
+    text = f"{service}---\n{yaml.safe_dump(rule)}"
+    result = run("explain", "-", *ORDERS, "method=refund", "-o", "json", stdin=text)
+    answer = json.loads(result.stdout)
+    assert answer["outcome"] == "default"
+    (step,) = answer["considered"]
+    assert not step["matched"]
+    assert reason in step["reason"]
+    found = json.loads(run("validate", "-", "-o", "json", stdin=text).stdout)
+    assert "MEL0315" in {finding["code"] for finding in found}
+
+
+@pytest.mark.parametrize(
     ("args", "complaint"),
     [
         (("method",), "attribute 'method': write key=value"),

@@ -140,6 +140,26 @@ def test_a_rule_is_judged_in_the_namespaces_that_see_it(run: Run) -> None:
     assert [each["code"] for each in found if each["severity"] == "error"] == ["MEL0302"]
 
 
+def test_a_route_that_is_left_out_for_its_flaw_is_told_once(run: Run) -> None:
+    text = """\
+apiVersion: v1
+kind: Service
+metadata: {name: cache}
+spec: {ports: [{name: tcp-redis, port: 6379}]}
+---
+apiVersion: redis.aeraki.io/v1alpha1
+kind: RedisService
+metadata: {name: cache}
+spec:
+  host: [cache]
+  redis:
+    - route: {host: cache}
+    - route: {host: cache}
+"""
+    found = json.loads(run("validate", "-", "-o", "json", stdin=text).stdout)
+    assert [(each["code"], each["field"]) for each in found] == [("MEL0310", "spec.redis[1]")]
+
+
 def test_an_empty_folder_has_no_findings(run: Run, tmp_path: Path) -> None:
     result = run("validate", tmp_path)
     assert (result.exit_code, result.stdout) == (0, "OK, 0 findings in 0 objects\n")

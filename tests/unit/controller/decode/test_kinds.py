@@ -115,9 +115,9 @@ def test_an_object_with_bad_metadata_is_still_that_object() -> None:
 
 
 def test_an_unknown_field_is_a_warning_with_what_was_probably_meant() -> None:
-    (problem,) = problems(ROUTER.replace("route: [", "rout: 1\n        route: ["))
-    assert (problem.code, problem.about.field) == ("MEL0103", "spec.routes[0].rout")
-    assert problem.next_step == "did you mean route?"
+    (problem,) = problems(ROUTER.replace("hosts: [", "exportsTo: 1\n      hosts: ["))
+    assert (problem.code, problem.about.field) == ("MEL0103", "spec.exportsTo")
+    assert problem.next_step == "did you mean exportTo?"
 
 
 @pytest.mark.parametrize(

@@ -97,15 +97,45 @@ def test_weights_of_several_destinations_are_kept_zero_included() -> None:
 def test_wrong_weights_cost_the_route_and_nothing_else(weights: tuple[int, ...]) -> None:
     entries = ", ".join(f"{{destination: {{host: shop}}, weight: {w}}}" for w in weights)
     text = router(f"name: bad, route: [{entries}]", f"name: good, {PLAIN}")
-    assert [found.name for found in value(text, Rule).routes] == ["good"]
     (problem,) = problems(text)
     assert (problem.code, problem.about.field) == ("MEL0304", "spec.routes[0]")
     assert problem.unserved
+    assert [(found.name, found.flaw) for found in value(text, Rule).routes] == [
+        ("bad", problem.cause),
+        ("good", ""),
+    ]
 
 
-def test_a_route_keeps_its_place_when_one_before_it_is_left_out() -> None:
-    text = router("route: [{destination: {host: shop}, weight: 101}]", PLAIN)
-    assert [found.ref.field for found in value(text, Rule).routes] == ["spec.routes[1]"]
+@pytest.mark.parametrize(
+    ("written", "field", "meant"),
+    [
+        ("matches: {attributes: {a: {exact: x}}}", "matches", "match"),
+        ("match: {attribute: {a: {exact: x}}}", "match.attribute", "attributes"),
+        ("match: {attributes: {a: {exactly: x}}}", "match.attributes[a].exactly", "exact"),
+        ("match: {attributes: {a: {range: {start: 1, end: 5, ends: 4}}}}",
+         "match.attributes[a].range.ends", "end"),
+        ("matches: null", "matches", "match"),
+    ],
+)  # fmt: skip
+def test_a_match_that_is_misspelt_never_widens_the_route(
+    written: str, field: str, meant: str
+) -> None:
+    text = router(f"{written}, {PLAIN}", PLAIN)
+    (problem,) = problems(text)
+    assert (problem.code, problem.about.field) == ("MEL0316", f"spec.routes[0].{field}")
+    assert (problem.next_step, problem.unserved) == (f"did you mean {meant}?", True)
+    assert [route.flaw for route in value(text, Rule).routes] == [problem.cause, ""]
+
+
+def test_an_unknown_field_of_a_destination_is_a_warning_and_the_route_is_served() -> None:
+    text = router("route: [{destination: {host: shop, sub: v1}}]")
+    assert told(text) == [("MEL0103", "spec.routes[0].route[0].destination.sub")]
+    assert [route.flaw for route in value(text, Rule).routes] == [""]
+
+
+def test_the_flaw_of_a_route_is_not_that_of_one_whose_number_begins_alike() -> None:
+    text = router(*[PLAIN] * 10, f"matches: {{}}, {PLAIN}")
+    assert [bool(route.flaw) for route in value(text, Rule).routes] == [False] * 10 + [True]
 
 
 @pytest.mark.parametrize(
