@@ -25,7 +25,7 @@ from meltemi.testing.ports import LOOPBACK, Address, free_ports
 from meltemi.testing.process import ServerProcess, ServerProcessError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 KAFKA_VERSION = "4.1.2"
 START_S = 60.0
@@ -102,7 +102,8 @@ class KafkaCluster:
     Brokers are numbered from 1. Number 1 is also the controller: while it is down, no broker takes
     over what another one led. ``advertised``: where clients are told to find a broker, a proxy's
     address for it; without one a broker tells its own, and clients go round any proxy. Ports are
-    chosen at construction, so that a proxy may be configured before the brokers start.
+    chosen at construction, so that a proxy may be configured before the brokers start;
+    ``client_ports`` are those of the first brokers' listeners for clients, if they matter.
 
     ``folder`` keeps data and logs (``broker-1.log``); without one they go at the end. Entering
     raises UnavailableError, or ServerProcessError with the end of a log.
@@ -113,6 +114,7 @@ class KafkaCluster:
         advertised: Mapping[int, Address] | None = None,
         *,
         brokers: int = 2,
+        client_ports: Sequence[int] = (),
         version: str = KAFKA_VERSION,
         folder: Path | None = None,
     ) -> None:
@@ -121,6 +123,8 @@ class KafkaCluster:
             broker: Listeners(next(addresses), next(addresses), next(addresses))
             for broker in range(1, brokers + 1)
         }
+        for broker, port in enumerate(client_ports, 1):
+            self._listen_at(broker, port)
         self._advertised = dict(advertised or {})
         self._client_ports = {broker: {self.listener(broker).port} for broker in self.brokers}
         self._version = version
@@ -189,8 +193,7 @@ class KafkaCluster:
         """
         await self.stop(broker)
         if port is not None:
-            at = self._listeners[broker]
-            self._listeners[broker] = replace(at, client=Address(at.client.host, port))
+            self._listen_at(broker, port)
             self._client_ports[broker].add(port)
         assert self._runtime is not None, "it has a process, so it was started"
         await self._start(broker, self._runtime)
@@ -208,6 +211,10 @@ class KafkaCluster:
     def direct_connections(self) -> tuple[ClientConnection, ...]:
         """Those that did not come from ``PROXY_HOST``: they went round the proxy."""
         return tuple(each for each in self.client_connections() if each.source.host != PROXY_HOST)
+
+    def _listen_at(self, broker: int, port: int) -> None:
+        at = self._listeners[broker]
+        self._listeners[broker] = replace(at, client=Address(at.client.host, port))
 
     async def _format(self, broker: int, runtime: Runtime) -> None:
         tool = runtime.command("kafka.tools.StorageTool", "format", "--ignore-formatted")

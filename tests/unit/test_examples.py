@@ -24,9 +24,14 @@ LISTENERS = {
     "dubbo": {"orders.example_20880"},
     "thrift": {"catalog.example_9090"},
     "redis": {"sessions.example_6379", "sessions-next.example_6380"},
+    "kafka": {
+        "kafka.example_19092",
+        "broker-1.kafka.example_19093",
+        "broker-2.kafka.example_19094",
+    },
     "tcp": {"ledger.default.svc.cluster.local_7000"},
 }
-EXPECTED_FINDINGS = {"dubbo": [], "thrift": [], "redis": ["MEL0405"], "tcp": []}
+EXPECTED_FINDINGS = {"dubbo": [], "thrift": [], "redis": ["MEL0405"], "kafka": [], "tcp": []}
 
 
 def looked_at(path: Path) -> Offline:
@@ -72,8 +77,11 @@ def test_the_cases_of_a_story_hold_and_reach_all_of_its_routes(folder: str) -> N
     assert (result.exit_code, result.stderr) == (0, ""), result.stdout
 
 
-def routes_in(folder: str) -> dict[str, Any]:
-    """``routes`` or ``redis`` of the folder's first rule."""
+def told_of(folder: str) -> dict[str, Any]:
+    """``routes`` or ``redis`` of the folder's first rule; a whole KafkaCluster."""
+    if folder == "kafka":
+        cluster = yaml.safe_load((EXAMPLES / folder / "cluster.yaml").read_text())
+        return dict(cluster["spec"])
     documents = yaml.safe_load_all((EXAMPLES / folder / "routes.yaml").read_text())
     specs = (document["spec"] for document in documents)
     return next({key: spec[key]} for spec in specs for key in ("routes", "redis") if key in spec)
@@ -83,4 +91,4 @@ def routes_in(folder: str) -> dict[str, Any]:
 def test_a_readme_shows_the_rule_that_is_in_the_file(folder: str) -> None:
     readme = (EXAMPLES / folder / "README.md").read_text()
     (shown,) = re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)
-    assert yaml.safe_load(shown) == routes_in(folder)
+    assert yaml.safe_load(shown) == told_of(folder)

@@ -113,3 +113,9 @@ def test_addresses_are_known_before_the_start_and_all_differ() -> None:
 def test_a_cluster_that_was_not_started_has_no_processes() -> None:
     with pytest.raises(ServerProcessError, match="use `async with`"):
         KafkaCluster().process(1)
+
+
+def test_the_ports_for_clients_may_be_chosen() -> None:
+    cluster = KafkaCluster(client_ports=(9192,))
+    assert cluster.listener(1).port == 9192
+    assert cluster.listener(2).port not in {0, 9192}
