@@ -137,10 +137,13 @@ class Upsert:
 
 @dataclass(frozen=True, slots=True)
 class Invalid:
-    """The object cannot be read now: its last good state stays, if there is one."""
+    """The object cannot be read now: its last good state stays. ``stopgap`` is in force where
+    there is none.
+    """
 
     identity: Identity
     problems: tuple[Problem, ...]
+    stopgap: tuple[Value, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

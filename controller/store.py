@@ -13,6 +13,7 @@ from meltemi.controller.candidates import Candidates
 from meltemi.controller.endpoints import KUBERNETES_SERVICE, EndpointTable
 from meltemi.controller.objects import (
     FILE,
+    Decoded,
     Delete,
     HostEndpoints,
     HostPods,
@@ -36,7 +37,7 @@ from meltemi.protocols.model import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from meltemi.controller.objects import Change, Decoded, Identity, Value
+    from meltemi.controller.objects import Change, Identity, Value
     from meltemi.protocols.problem import Problem
 
 METAROUTER = "MetaRouter"
@@ -55,6 +56,7 @@ class Store:
 
     def __init__(self) -> None:
         self._objects: dict[Identity, Decoded] = {}
+        self._stopgaps: set[Identity] = set()
         self._problems: dict[Identity, tuple[Problem, ...]] = {}
         self._services = Candidates[Service](_service_rank)
         self._rules = Candidates[Rule](_rule_rank)
@@ -95,12 +97,22 @@ class Store:
                     self._upsert(decoded)
                 case Delete(identity):
                     self._delete(identity)
-                case Invalid(identity, problems):
-                    self._problems[identity] = problems
+                case Invalid():
+                    self._reject(change)
         return self._settle()
+
+    def _reject(self, invalid: Invalid) -> None:
+        identity = invalid.identity
+        if identity not in self._objects or identity in self._stopgaps:
+            self._delete(identity)
+            if invalid.stopgap:
+                self._upsert(Decoded(identity, invalid.stopgap))
+                self._stopgaps.add(identity)
+        self._problems[identity] = invalid.problems
 
     def _upsert(self, decoded: Decoded) -> None:
         identity = decoded.identity
+        self._stopgaps.discard(identity)
         before = self._objects.get(identity)
         self._objects[identity] = decoded
         self._problems.pop(identity, None)
@@ -117,6 +129,7 @@ class Store:
 
     def _delete(self, identity: Identity) -> None:
         self._problems.pop(identity, None)
+        self._stopgaps.discard(identity)
         if (before := self._objects.pop(identity, None)) is not None:
             for entry, value in _entries(before):
                 self._drop(identity, entry, value)

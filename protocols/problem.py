@@ -79,6 +79,7 @@ CODES: dict[str, Code] = {
     "MEL0406": Code(W_, "The proxy has no runtime layer: the percentage is fixed in the listener"),
     "MEL0407": Code(W_, "RESP3 needs a newer Envoy: RESP2 is served"),
     "MEL0408": Code(E_, "The proxy cannot ask for a password: no listener"),
+    "MEL0409": Code(E_, "Authentication cannot be read: what it guards is locked"),
     "MEL0420": Code(E_, "API keys cannot be allowed or denied here: nobody reaches the brokers"),
     "MEL0421": Code(W_, "A Kafka broker sends clients elsewhere than to the proxy"),
     "MEL0422": Code(I_, "Nothing says whether Kafka's brokers send clients to the proxy"),

@@ -16,6 +16,7 @@ from meltemi.controller.decode.notes import Notes
 from meltemi.controller.decode.redis import (
     RedisDestinationObject,
     RedisServiceObject,
+    locked_service,
     redis_destination,
     redis_service,
 )
@@ -61,22 +62,30 @@ class _Type(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """How one kind is read: the versions of its API, and its object's values."""
+    """How one kind is read: the versions of its API, its object's values, and what stands for an
+    object that cannot be read and has never been.
+    """
 
     versions: frozenset[str]
     read: Callable[[Mapping[str, object], Metadata, Notes], tuple[Value, ...]]
+    stopgap: Callable[[Mapping[str, object], Notes], tuple[Value, ...]]
+
+
+def _nothing(_: Mapping[str, object], __: Notes) -> tuple[Value, ...]:
+    return ()
 
 
 def _reader(
     versions: frozenset[str],
     wanted: type[_Object],
     values: Callable[[_Object, Metadata, Notes], Iterator[Value]],
+    stopgap: Callable[[Mapping[str, object], Notes], tuple[Value, ...]] = _nothing,
 ) -> _Reader:
     def read(body: Mapping[str, object], meta: Metadata, notes: Notes) -> tuple[Value, ...]:
         written = convert(body, wanted, notes)
         return () if written is None else tuple(values(written, meta, notes))
 
-    return _Reader(versions, read)
+    return _Reader(versions, read, stopgap)
 
 
 _ISTIO_VERSIONS = frozenset({"v1alpha3", "v1beta1", "v1"})
@@ -96,7 +105,9 @@ _READERS = {
     _Type(METAPROTOCOL, "ApplicationProtocol"): _reader(
         _V1ALPHA1, ApplicationObject, application_protocol
     ),
-    _Type(REDIS, "RedisService"): _reader(_V1ALPHA1, RedisServiceObject, redis_service),
+    _Type(REDIS, "RedisService"): _reader(
+        _V1ALPHA1, RedisServiceObject, redis_service, locked_service
+    ),
     _Type(OWN, "KafkaCluster"): _reader(_V1ALPHA1, KafkaObject, kafka_cluster),
     _Type(REDIS, "RedisDestination"): _reader(_V1ALPHA1, RedisDestinationObject, redis_destination),
 }
@@ -146,13 +157,13 @@ def decode(value: object) -> Outcome:
     if version not in reader.versions:
         known = " or ".join(sorted(reader.versions))
         notes.add(UNKNOWN_KIND, "apiVersion", f"version {version} is not read", f"write {known}")
-        return Invalid(identity, tuple(notes.problems))
+        return Invalid(identity, tuple(notes.problems), reader.stopgap(body, notes))
     metadata = {**metadata, "namespace": identity.namespace}
     meta = convert(metadata, Metadata, notes, "metadata")
     values = () if meta is None else reader.read(body, meta, notes)
     problems = tuple(notes.problems)
     if meta is None or notes.rejected:
-        return Invalid(identity, problems)
+        return Invalid(identity, problems, reader.stopgap(body, notes))
     return Upsert(Decoded(identity, values, problems, meta.generation, meta.creation_timestamp))
 
 

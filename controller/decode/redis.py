@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from msgspec import Meta
+from msgspec import UNSET, Meta
 
+from meltemi.controller.decode.credentials import credentials
 from meltemi.controller.decode.kubernetes import HEAD
-from meltemi.controller.decode.schema import Spec
+from meltemi.controller.decode.notes import UNREADABLE_AUTH
+from meltemi.controller.decode.schema import Spec, as_list, as_mapping
 from meltemi.controller.decode.values import (
-    Auth,
     Count,
     Percent,
-    credentials,
     host_of,
     hosts_of,
     seconds,
 )
+from meltemi.controller.hosts import expand, flaw
 from meltemi.protocols.model import (
     Destination,
     Matcher,
@@ -28,17 +29,18 @@ from meltemi.protocols.model import (
     Route,
     Rule,
     TrafficPolicy,
+    UnreadableCredentials,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from meltemi.controller.decode.metadata import Metadata
     from meltemi.controller.decode.notes import Notes
     from meltemi.controller.objects import Value
 
 UNREACHABLE = "MEL0310"
-KEY = "key"
+KEY, AUTH, SETTINGS = "key", "auth", "settings"
 
 
 class KeyMatch(Spec, frozen=True):
@@ -92,7 +94,7 @@ class Fault(Spec, frozen=True):
 class Settings(Spec, frozen=True):
     """``spec.settings``."""
 
-    auth: Auth | None = None
+    auth: object = UNSET
     op_timeout: str | None = None
     buffer_flush_timeout: str | None = None
     max_buffer_size_before_flush: Count = 0
@@ -102,6 +104,7 @@ class Settings(Spec, frozen=True):
     enable_hashtagging: bool = False
     enable_redirection: bool = False
     read_policy: Literal["MASTER", "PREFER_MASTER", "REPLICA", "PREFER_REPLICA", "ANY"] = "MASTER"
+    GUARDED: ClassVar[frozenset[str]] = frozenset({AUTH, SETTINGS})
 
 
 class ServiceSpec(Spec, frozen=True):
@@ -111,6 +114,7 @@ class ServiceSpec(Spec, frozen=True):
     settings: Settings = Settings()
     redis: tuple[RedisRoute, ...] = ()
     faults: tuple[Fault, ...] = ()
+    GUARDED: ClassVar[frozenset[str]] = frozenset({AUTH, SETTINGS})
 
 
 class RedisServiceObject(Spec, frozen=True):
@@ -134,8 +138,9 @@ class RedisPool(Spec, frozen=True):
     """``connectionPool.redis``."""
 
     mode: Literal["PROXY", "CLUSTER"] = "PROXY"
-    auth: Auth | None = None
+    auth: object = UNSET
     UNSUPPORTED: ClassVar[frozenset[str]] = frozenset({"discoveryEndpoints"})
+    GUARDED: ClassVar[frozenset[str]] = frozenset({AUTH})
 
 
 class Pool(Spec, frozen=True):
@@ -197,6 +202,29 @@ def redis_service(written: RedisServiceObject, meta: Metadata, notes: Notes) -> 
             routes=tuple(_routes(spec, notes)),
             created=meta.creation_timestamp,
         )
+
+
+def locked_service(body: Mapping[str, object], notes: Notes) -> tuple[Value, ...]:
+    """What an object that cannot be read means all the same: if it asks for a password, whatever
+    the form, nobody passes at its hosts.
+    """
+    spec = as_mapping(body.get("spec")) or {}
+    if not (field := _asks_for_password(spec, notes)):
+        return ()
+    written = spec.get("host")
+    hosts = [host for host in as_list(written) or [written] if isinstance(host, str)]
+    sound = dict.fromkeys(expand(h, notes.ref.namespace) for h in hosts if flaw(h) is None)
+    unreadable = UnreadableCredentials(notes.ref.at(field))
+    return (RedisSettings(notes.ref, tuple(sound), unreadable),) if sound else ()
+
+
+def _asks_for_password(spec: Mapping[str, object], notes: Notes) -> str:
+    """The field that does, if any."""
+    if (noted := next((p for p in notes.problems if p.code == UNREADABLE_AUTH), None)) is not None:
+        return noted.about.field
+    if (settings := as_mapping(spec.get(SETTINGS))) is not None:
+        return f"spec.{SETTINGS}.{AUTH}" if AUTH in settings else ""
+    return "" if spec.get(SETTINGS) is None else f"spec.{SETTINGS}"
 
 
 def redis_destination(

@@ -3,7 +3,7 @@
 The structs name the fields that are used, those that are known to mean nothing here (IGNORED) and
 those that would mean something (UNSUPPORTED). msgspec checks types; what it cannot say (unknown
 fields, which key of a map) is found by walking the same types. A null is an absent field, as the
-Kubernetes API server reads it.
+Kubernetes API server reads it; only fields of type ``object`` take what is written as it stands.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import (
 import msgspec
 from msgspec.structs import fields as struct_fields
 
-from meltemi.controller.decode.notes import UNKNOWN, UNKNOWN_IN_ROUTE
+from meltemi.controller.decode.notes import UNKNOWN, UNKNOWN_IN_ROUTE, UNREADABLE_AUTH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,12 +39,14 @@ if TYPE_CHECKING:
 class Spec(msgspec.Struct, frozen=True, rename="camel"):
     """A part of an object. ``OPEN`` parts may have fields that nobody listed; ``STRICT`` ones
     decide which requests a route takes, which must not depend on a spelling: the route is left out.
+    Nor must authentication: what looks like one of the ``GUARDED`` names asks for it.
     """
 
     IGNORED: ClassVar[frozenset[str]] = frozenset()
     UNSUPPORTED: ClassVar[frozenset[str]] = frozenset()
     OPEN: ClassVar[bool] = False
     STRICT: ClassVar[bool] = False
+    GUARDED: ClassVar[frozenset[str]] = frozenset()
 
 
 _Spec = TypeVar("_Spec", bound=Spec)
@@ -170,24 +172,31 @@ def _clean_struct(
     for name, entry in value.items():
         field = f"{path}.{name}" if path else name
         if (shape := fields.get(name)) is not None:
-            if entry is not None:
+            if entry is not None or shape.hint is object:
                 cleaned[name] = _clean(entry, shape, field, notes)
         elif name in struct.UNSUPPORTED:
             if entry is not None:
                 notes.unsupported(field)
         elif name not in struct.IGNORED and not struct.OPEN:
             known = [*fields, *struct.UNSUPPORTED, *struct.IGNORED]
-            _note_unknown(field, struct, notes, _did_you_mean(name, known))
+            _note_unknown(name, field, struct, notes, _did_you_mean(name, known))
     return cleaned
 
 
-def _note_unknown(field: str, struct: type[Spec], notes: Notes, next_step: str) -> None:
+def _note_unknown(name: str, field: str, struct: type[Spec], notes: Notes, next_step: str) -> None:
     cause = f"{field} is no known field"
-    if struct.STRICT:
+    if _may_mean(name.lower(), struct.GUARDED):
+        cause = f"{cause}, but may ask for authentication: what it may guard is locked"
+        notes.add(UNREADABLE_AUTH, field, cause, next_step)
+    elif struct.STRICT:
         cause = f"{cause}: the route is left out"
         notes.add(UNKNOWN_IN_ROUTE, field, cause, next_step, unserved=True)
     else:
         notes.add(UNKNOWN, field, cause, next_step)
+
+
+def _may_mean(name: str, guarded: frozenset[str]) -> bool:
+    return any(known in name for known in guarded) or bool(get_close_matches(name, guarded, 1))
 
 
 def _did_you_mean(name: str, known: list[str]) -> str:

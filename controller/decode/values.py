@@ -1,4 +1,4 @@
-"""Values that several kinds share: durations, percentages, hosts, Redis credentials."""
+"""Values that several kinds share: durations, percentages, hosts."""
 
 from __future__ import annotations
 
@@ -9,19 +9,15 @@ from msgspec import Meta
 
 from meltemi.controller.decode.schema import Spec
 from meltemi.controller.hosts import expand, flaw
-from meltemi.protocols.model import PlainCredentials, SecretRef
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from meltemi.controller.decode.notes import Notes
-    from meltemi.protocols.model import Credentials
 
 PortNumber = Annotated[int, Meta(ge=1, le=65535)]
 Count = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 PercentValue = Annotated[float, Meta(ge=0, le=100)]
-
-PLAIN_TEXT = "MEL0404"
 
 _DURATION = re.compile(r"(\d{1,12}(\.\d{1,9})?(ns|us|µs|ms|s|m|h))+")
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
@@ -40,28 +36,6 @@ class PortSelector(Spec, frozen=True):
     """``port: {number: 9090}``."""
 
     number: PortNumber
-
-
-class SecretAuth(Spec, frozen=True):
-    """Which Secret of the object's namespace holds the password."""
-
-    name: str
-    password_field: str = ""
-    username_field: str = ""
-
-
-class PlainAuth(Spec, frozen=True):
-    """The password itself."""
-
-    password: str
-    username: str = ""
-
-
-class Auth(Spec, frozen=True):
-    """One of both."""
-
-    secret: SecretAuth | None = None
-    plain: PlainAuth | None = None
 
 
 def seconds(text: str | None, field: str, notes: Notes, *, positive: bool = False) -> float | None:
@@ -100,33 +74,3 @@ def host_of(written: str, field: str, namespace: str, notes: Notes) -> str:
     if (cause := flaw(written)) is not None:
         notes.wrong(field, f"{written!r}: {cause}", "write a service's DNS name")
     return expand(written, namespace)
-
-
-def credentials(auth: Auth | None, field: str, notes: Notes) -> Credentials | None:
-    """Credentials by reference, or as written with a warning."""
-    if auth is None:
-        return None
-    if (auth.secret is None) == (auth.plain is None):
-        notes.wrong(field, f"{field} needs either secret or plain", "write exactly one of both")
-        return None
-    if auth.secret is not None:
-        return SecretRef(
-            namespace=notes.ref.namespace,
-            name=auth.secret.name,
-            ref=notes.ref.at(f"{field}.secret"),
-            password_key=auth.secret.password_field or "password",
-            username_key=auth.secret.username_field or "username",
-        )
-    if auth.plain is not None:
-        notes.add(
-            PLAIN_TEXT,
-            f"{field}.plain",
-            "everybody who can read this object can read the password",
-            "put it into a Secret and name that in auth.secret.name",
-        )
-        return PlainCredentials(
-            ref=notes.ref.at(f"{field}.plain"),
-            password=auth.plain.password.strip(),
-            username=auth.plain.username.strip(),
-        )
-    return None

@@ -27,6 +27,7 @@ from meltemi.protocols.model import (
     Rule,
     Secret,
     Service,
+    UnreadableCredentials,
 )
 from meltemi.protocols.problem import Problem
 
@@ -154,6 +155,33 @@ def test_problems_go_with_the_next_good_state() -> None:
     assert store.count == 1
     store.apply([rule()])
     assert store.problems == {}
+
+
+def test_what_stands_for_an_object_that_was_never_readable_goes_when_it_is() -> None:
+    def locked(reason: str) -> tuple[RedisSettings, ...]:
+        about = Ref("RedisService", "demo", "shop")
+        return (RedisSettings(about, (HOST,), UnreadableCredentials(about.at(reason))),)
+
+    def reject(*stopgap: RedisSettings) -> Dirty:
+        problem = Problem("MEL0102", Ref("RedisService", "demo", "shop"), "cause", "next")
+        return store.apply([Invalid(identity("RedisService"), (problem,), stopgap)])
+
+    store = Store()
+    good = RedisSettings(Ref("RedisService", "demo", "shop"), (HOST,))
+    assert reject(*locked("a")).hosts == SHOP
+    assert store.mesh.redis[HOST] == locked("a")
+    assert reject(*locked("a")) == UNCHANGED
+    assert reject(*locked("b")).hosts == SHOP
+    assert len(store.problems) == store.count == 1
+    reject()
+    assert HOST not in store.mesh.redis
+    reject(*locked("a"))
+    store.apply([upsert("RedisService", good)])
+    assert reject(*locked("a")) == UNCHANGED
+    assert store.mesh.redis[HOST] == (good,)
+    store.apply([Delete(identity("RedisService"))])
+    reject(*locked("a"))
+    assert store.mesh.redis[HOST] == locked("a")
 
 
 def test_what_is_wrong_with_a_file_is_no_object() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from meltemi.controller.objects import Invalid
 from meltemi.protocols.model import (
     Destination,
     Matcher,
@@ -16,10 +17,12 @@ from meltemi.protocols.model import (
     Ref,
     Rule,
     SecretRef,
+    UnreadableCredentials,
 )
-from tests.written import decoded, problems, rejected, told, value
+from tests.written import decoded, outcomes, problems, rejected, told, value
 
 OBJECT = Ref("RedisService", "redis", "cache")
+OBJECT_OF_UPSTREAM = Ref("RedisDestination", "redis", "cache")
 CACHE = "cache.redis.svc.cluster.local"
 
 
@@ -184,9 +187,115 @@ def test_a_password_in_plain_text_is_taken_with_a_warning_that_does_not_show_it(
     assert "hush" not in repr((decoded(text), problems(text)))
 
 
-@pytest.mark.parametrize("auth", ["{}", "{plain: {password: x}, secret: {name: s}}"])
-def test_credentials_are_one_of_both(auth: str) -> None:
-    assert rejected(service(f"settings: {{auth: {auth}}}")) == [("MEL0102", "spec.settings.auth")]
+UNREADABLE = [
+    ("{}", ""),
+    ("", ""),
+    ("[]", ""),
+    ("hush", ""),
+    ("{plain: {password: x}, secret: {name: s}}", ""),
+    ("{plain: {password: 1234}}", ".plain.password"),
+    ("{plain: {password: ' '}}", ".plain.password"),
+    ("{plain: {username: u}}", ".plain.password"),
+    ("{plain: {password: x, usename: u}}", ".plain.usename"),
+    ("{secret: {name: ''}}", ".secret.name"),
+    ("{secret: {name: s, passwordKey: p}}", ".secret.passwordKey"),
+    ("{secrets: {name: s}, plain: {password: x}}", ".secrets"),
+]
+
+
+@pytest.mark.parametrize(("auth", "member"), UNREADABLE)
+def test_what_asks_for_a_password_and_cannot_be_read_locks(auth: str, member: str) -> None:
+    text = service(f"settings: {{opTimeout: 5s, auth: {auth}}}")
+    field = f"spec.settings.auth{member}"
+    assert told(text) == [("MEL0409", field)]
+    settings = value(text, RedisSettings)
+    assert settings.auth == UnreadableCredentials(OBJECT.at(field))
+    assert settings.op_timeout == 5.0
+
+
+@pytest.mark.parametrize(("auth", "member"), UNREADABLE)
+def test_what_the_servers_should_be_told_and_cannot_be_read_locks(auth: str, member: str) -> None:
+    text = destination(f"{{redis: {{auth: {auth}}}}}")
+    field = f"spec.trafficPolicy.connectionPool.redis.auth{member}"
+    assert told(text) == [("MEL0409", field)]
+    assert value(text, RedisUpstream).auth == UnreadableCredentials(OBJECT_OF_UPSTREAM.at(field))
+
+
+def test_a_password_that_cannot_be_read_is_not_shown() -> None:
+    text = service("settings: {auth: hush}")
+    assert "hush" not in repr((decoded(text), problems(text)))
+
+
+@pytest.mark.parametrize(
+    ("line", "field"),
+    [
+        ("settings: {auht: {secret: {name: s}}}", "spec.settings.auht"),
+        ("settings: {Auth: {secret: {name: s}}}", "spec.settings.Auth"),
+        ("settings: {authentication: {secret: {name: s}}}", "spec.settings.authentication"),
+        ("settings: {settings: {auth: {}}}", "spec.settings.settings"),
+        ("setting: {auth: {secret: {name: s}}}", "spec.setting"),
+        ("auth: {secret: {name: s}}", "spec.auth"),
+    ],
+)
+def test_a_misspelt_way_to_ask_for_a_password_locks(line: str, field: str) -> None:
+    assert told(service(line)) == [("MEL0409", field)]
+    assert value(service(line), RedisSettings).auth == UnreadableCredentials(OBJECT.at(field))
+
+
+def test_other_misspelt_settings_are_a_warning_and_lock_nothing() -> None:
+    text = service("settings: {opTimeouts: 5s}")
+    assert told(text) == [("MEL0103", "spec.settings.opTimeouts")]
+    assert value(text, RedisSettings).auth is None
+
+
+@pytest.mark.parametrize(
+    ("lines", "field"),
+    [
+        (("settings: {opTimeout: 5, auth: {secret: {name: s}}}",), "spec.settings.auth"),
+        (("settings: {opTimeout: 5, auth: null}",), "spec.settings.auth"),
+        (("settings: {auth: {secret: {name: s}}}", "redis: 7"), "spec.settings.auth"),
+        (("settings: {auht: {secret: {name: s}}}", "redis: 7"), "spec.settings.auht"),
+        (("settings: [auth]",), "spec.settings"),
+    ],
+)
+def test_an_object_that_cannot_be_read_and_asks_for_a_password_locks(
+    lines: tuple[str, ...], field: str
+) -> None:
+    (outcome,) = outcomes(service(*lines))
+    assert isinstance(outcome, Invalid)
+    locked = RedisSettings(OBJECT, (CACHE,), UnreadableCredentials(OBJECT.at(field)))
+    assert outcome.stopgap == (locked,)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "hosts"),
+    [
+        ("[cache]", "cache", (CACHE,)),
+        ("[cache]", "[cache, '*.x', 7]", (CACHE,)),
+        ("v1alpha1", "v1", (CACHE,)),
+        ("namespace: redis", "namespace: redis, labels: 7", (CACHE,)),
+    ],
+)
+def test_the_hosts_that_can_be_read_are_locked(old: str, new: str, hosts: tuple[str, ...]) -> None:
+    (outcome,) = outcomes(service("settings: {auth: {secret: {name: s}}}").replace(old, new))
+    assert isinstance(outcome, Invalid)
+    (locked,) = outcome.stopgap
+    assert isinstance(locked, RedisSettings)
+    assert locked.hosts == hosts
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        service("settings: {opTimeout: 5}"),
+        service("redis: 7"),
+        service("settings: {opTimeout: 5, auth: {}}").replace("[cache]", "[]"),
+    ],
+)
+def test_an_object_that_cannot_be_read_and_asks_for_nothing_locks_nothing(text: str) -> None:
+    (outcome,) = outcomes(text)
+    assert isinstance(outcome, Invalid)
+    assert outcome.stopgap == ()
 
 
 def test_a_destination_says_how_its_host_is_reached() -> None:
