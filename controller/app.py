@@ -29,8 +29,10 @@ def serve(path: Path, *, xds: tuple[str, int], admin: tuple[str, int]) -> int:
     except (settings.ConfigError, PluginError) as error:
         return _fail(USAGE, str(error))
     logs.set_up(configured.log_format)
-    plane = ControlPlane(registry, FilesSource(path), configured)
+    source = FilesSource(path)
+    plane = ControlPlane(registry, source, configured)
     try:
+        source.require()
         asyncio.run(_run(plane, xds, admin))
     except BaseExceptionGroup as group:
         return _failed(_first(group))

@@ -21,9 +21,10 @@ def expand(host: str, namespace: str) -> str:
     """What a host written in an object of that namespace means.
 
     A name without a dot is a Service of the namespace; everything else is taken as it stands
-    (Istio's rule: ``a.b`` is not expanded).
+    (Istio's rule: ``a.b`` is not expanded), but in lower case, as DNS compares.
     """
-    return host if "." in host or host == "*" else service_host(namespace, host)
+    name = host.lower()
+    return name if "." in name or name == "*" else service_host(namespace, name)
 
 
 def flaw(host: str) -> str | None:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from meltemi.protocols.registry import Registry
     from meltemi.xds.wire import Node
 
+LONGEST_ID = 256
+"""Characters of ``node.id``, which stands in logs, reports and metrics."""
+
 DRAIN = 600.0
 """Seconds: Envoy's own default of ``--drain-time-s``."""
 
@@ -48,16 +51,21 @@ def profile(node: Node, registry: Registry) -> Profile:
     """Read a node.
 
     Raises:
-        NodeError: the metadata is wrong.
+        NodeError: the id is too long, or the metadata is wrong.
     """
+    if len(node.id) > LONGEST_ID:
+        raise NodeError(
+            f"node.id begins with {node.id[:20]!r} and has {len(node.id)} characters: "
+            f"write at most {LONGEST_ID}"
+        )
     metadata = _metadata(node)
     capability = Capability(node.type_urls & registry.extensions, node.version)
     group = GroupKey(
         target=Target(capability, rtds=metadata.rtds),
         namespace=metadata.namespace,
         bind=metadata.bind,
-        services=frozenset(metadata.services),
-        ports=tuple(sorted(metadata.ports.items())),
+        services=frozenset(map(str.lower, metadata.services)),
+        ports=tuple(sorted((at.lower(), port) for at, port in metadata.ports.items())),
     )
     return Profile(group, metadata.drain_seconds)
 

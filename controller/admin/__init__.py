@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import asynccontextmanager, contextmanager
+from ipaddress import ip_address
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -53,14 +54,27 @@ class _Server(uvicorn.Server):
         yield
 
 
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 @asynccontextmanager
 async def serve_admin(plane: ControlPlane, host: str, port: int) -> AsyncGenerator[int]:
     """Serve while the context lasts; gives the port.
 
     Raises:
-        OSError: the address is taken.
+        OSError: the address is taken. ValueError: it is not loopback.
     """
-    listening = socket.create_server((host, port))
+    if not _is_loopback(host):
+        raise ValueError(
+            f"cannot listen on {host!r} port {port}: without authentication the admin page is on "
+            "a loopback address only, such as 127.0.0.1:18080"
+        )
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.create_server((host, port), family=family)
     config = uvicorn.Config(
         application(plane),
         log_config=None,

@@ -93,7 +93,7 @@ def _written(index: int, port: EntryPort) -> WrittenPort:
 
 
 def _hosts(spec: EntrySpec, notes: Notes) -> tuple[str, ...]:
-    """As written: a ServiceEntry's host is never expanded."""
+    """As written, in lower case: a ServiceEntry's host is never expanded."""
     hosts: dict[str, None] = {}
     for i, host in enumerate(spec.hosts):
         where = f"spec.hosts[{i}]"
@@ -102,7 +102,7 @@ def _hosts(spec: EntrySpec, notes: Notes) -> tuple[str, ...]:
         elif (cause := flaw(host)) is not None:
             notes.wrong(where, f"{host!r}: {cause}", "write a DNS name")
         else:
-            hosts[host] = None
+            hosts[host.lower()] = None
     return tuple(hosts)
 
 

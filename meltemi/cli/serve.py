@@ -21,7 +21,10 @@ def serve(
         str, typer.Option(metavar="HOST:PORT", help="Where Envoys connect; loopback only.")
     ] = "127.0.0.1:18000",
     admin: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="Health, readiness, proxies and findings.")
+        str,
+        typer.Option(
+            metavar="HOST:PORT", help="Health, readiness, proxies and findings; loopback only."
+        ),
     ] = "127.0.0.1:18080",
 ) -> None:
     """Serve the rules in PATH to Envoys.

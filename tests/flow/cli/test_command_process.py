@@ -107,11 +107,23 @@ def test_serving_at_what_is_no_address_is_a_sentence(run: Run, examples: Path, o
     )
 
 
-def test_serving_nothing_is_a_sentence(tmp_path: Path) -> None:
-    args = ("--xds", "127.0.0.1:0", "--admin", "127.0.0.1:0")
-    ran = meltemi("serve", tmp_path / "nothing", *args)
+def test_serving_nothing_is_a_sentence_before_anything_listens(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        at = f"127.0.0.1:{taken.getsockname()[1]}"
+        ran = meltemi("serve", tmp_path / "nothing", "--xds", at, "--admin", at)
     assert ran.returncode == 2
-    assert b"there is no such file or folder" in ran.stderr
+    expected = f"meltemi: {tmp_path / 'nothing'}: there is no such file or folder\n"
+    assert ran.stderr.decode() == expected
+
+
+@pytest.mark.parametrize("option", ["--xds", "--admin"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "meltemi.example"])
+def test_serving_off_loopback_is_refused(examples: Path, option: str, host: str) -> None:
+    ports = {"--xds": "127.0.0.1:0", "--admin": "127.0.0.1:0", option: f"{host}:0"}
+    ran = meltemi("serve", examples, *(word for pair in ports.items() for word in pair))
+    assert ran.returncode == 2
+    assert b"meltemi: cannot listen on" in ran.stderr
+    assert b"loopback" in ran.stderr
     assert b"Traceback" not in ran.stderr
 
 

@@ -55,6 +55,21 @@ def test_the_answer_says_rule_destinations_and_every_route_that_was_considered(
     assert answer["considered"][0]["reason"] == "method is 'hello', not 'refund'"
 
 
+def test_hosts_are_compared_without_case(run: Run, examples: Path) -> None:
+    def shouted(file: Path) -> str:
+        return file.read_text().replace("orders.example", "Orders.EXAMPLE")
+
+    text = "".join(f"---\n{shouted(file)}" for file in make.rule_files(examples / "dubbo"))
+    args = ("--host", "ORDERS.example", "--port", "20880", "method=refund", "-o", "json")
+    answers = [
+        run("explain", "-", *args, stdin=text),
+        run("explain", examples / "dubbo", *args),
+    ]
+    assert [answer.exit_code for answer in answers] == [0, 0]
+    assert answers[0].stdout == answers[1].stdout
+    assert json.loads(answers[0].stdout)["host"] == "orders.example"
+
+
 def test_yaml_is_the_same_data(run: Run, examples: Path) -> None:
     args = ("explain", examples / "dubbo", *ORDERS, "method=refund")
     as_json = json.loads(run(*args, "-o", "json").stdout)

@@ -1,0 +1,23 @@
+"""What a proxy may say about itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from meltemi.controller.nodes import NodeError, profile
+from meltemi.xds.wire import Node
+from tests import make
+
+
+def test_a_proxy_may_have_a_name_of_256_characters_and_no_longer_one() -> None:
+    assert profile(Node("é" * 256, "", {}), make.registry()).drain == 600
+    with pytest.raises(NodeError, match="has 257 characters: write at most 256") as raised:
+        profile(Node("x" * 257, "", {}), make.registry())
+    assert "x" * 21 not in str(raised.value)
+
+
+def test_hosts_in_the_metadata_are_compared_without_case() -> None:
+    metadata = {"services": ["default/Shop.Example"], "ports": {"Shop.Example:1": 2}}
+    group = profile(Node("edge", "", {"meltemi": metadata}), make.registry()).group
+    assert group.services == {"default/shop.example"}
+    assert group.ports == (("shop.example:1", 2),)
