@@ -10,7 +10,7 @@ from meltemi.xds.wire import Extension, Node
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PRESETS: Mapping[str, tuple[int, int]] = {"envoy-1.40": (1, 40)}
+PRESETS: Mapping[str, tuple[int, int]] = {"envoy-1.36": (1, 36), "envoy-1.40": (1, 40)}
 """Envoy's (major, minor) by the preset's name; ``builds/<name>.txt`` lists its extensions."""
 
 DEFAULT = "envoy-1.40"

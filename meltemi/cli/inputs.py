@@ -27,7 +27,8 @@ NodeOption = Annotated[
     typer.Option(metavar="FILE", help="Compile for this proxy: JSON of a core.v3.Node."),
 ]
 PresetOption = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Compile for a stock proxy: envoy-1.40.")
+    str | None,
+    typer.Option(metavar="NAME", help="Compile for a stock proxy: envoy-1.36, envoy-1.40."),
 ]
 
 

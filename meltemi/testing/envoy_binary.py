@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ENVOY_VERSION = "1.40.0"
+ENVOY_VERSIONS = ("1.36.4", ENVOY_VERSION)
+"""The oldest and the newest that Meltemi is tested with."""
+
 MACHINES = frozenset({"x86_64", "aarch64"})
 _BINARY_IN_WHEEL = "envoy/_bin/envoy"
 

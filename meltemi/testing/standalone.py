@@ -12,10 +12,11 @@ from meltemi.controller.settings import Settings
 from meltemi.controller.sources.files import FilesSource
 from meltemi.protocols.registry import load
 from meltemi.testing.envoy import Envoy
+from meltemi.testing.envoy_binary import ENVOY_VERSION
 from meltemi.testing.ports import LOOPBACK, Address
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Sequence
     from pathlib import Path
 
     from meltemi.protocols.registry import Registry
@@ -24,15 +25,24 @@ READY_S = 30.0
 
 
 def standalone_envoy(
-    xds: Address, node_id: str = "envoy", *, drain_s: int = 600, sotw: bool = False
+    xds: Address,
+    node_id: str = "envoy",
+    *,
+    drain_s: int = 600,
+    sotw: bool = False,
+    version: str = ENVOY_VERSION,
+    extra_args: Sequence[str] = (),
 ) -> Envoy:
     """An Envoy with the bootstrap of ``meltemi bootstrap``; ``wait_ready`` waits for its rules.
 
     ``drain_s``: how long connections of a replaced listener live on, and what they use with them;
-    both sides are told. ``sotw``: the state-of-the-world dialect instead of delta.
+    both sides are told. ``sotw``: the state-of-the-world dialect instead of delta. ``version``
+    and ``extra_args`` are those of ``Envoy``.
     """
     wish = Wish(xds.host, xds.port, node_id, {"drainSeconds": drain_s}, sotw)
-    return Envoy(bootstrap(wish).document, drain_time_s=drain_s)
+    return Envoy(
+        bootstrap(wish).document, version=version, drain_time_s=drain_s, extra_args=extra_args
+    )
 
 
 class EmbeddedMeltemi:

@@ -15,7 +15,7 @@ from meltemi.controller.presets import PRESETS, UnknownPresetError, preset, type
 from meltemi.protocols.foreign import KAFKA_BROKER, META_PROTOCOL_PROXY
 from meltemi.protocols.registry import load
 from meltemi.testing.envoy import Envoy
-from meltemi.testing.envoy_binary import ENVOY_VERSION
+from meltemi.testing.envoy_binary import ENVOY_VERSIONS
 from meltemi.xds.wire import Node, delta_node
 
 if TYPE_CHECKING:
@@ -55,14 +55,14 @@ class _Listening(grpc.GenericRpcHandler):
                 self.first.set_result(request)
 
 
-async def _node_of_a_real_envoy() -> Node:
+async def _node_of_a_real_envoy(version: str) -> Node:
     listening = _Listening()
     server = grpc.aio.server()
     server.add_generic_rpc_handlers((listening,))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
-        async with Envoy(bootstrap(Wish("127.0.0.1", port, "stock")).document):
+        async with Envoy(bootstrap(Wish("127.0.0.1", port, "stock")).document, version=version):
             async with asyncio.timeout(20):
                 return delta_node(await listening.first)
     finally:
@@ -70,9 +70,9 @@ async def _node_of_a_real_envoy() -> Node:
 
 
 @pytest.mark.envoy
-async def test_the_preset_lists_what_a_real_envoy_lists() -> None:
-    real = await _node_of_a_real_envoy()
-    name = f"envoy-{'.'.join(map(str, real.version))}"
-    assert ENVOY_VERSION.startswith(name.removeprefix("envoy-"))
+@pytest.mark.parametrize(("name", "version"), [*zip(PRESETS, ENVOY_VERSIONS, strict=True)])
+async def test_the_preset_lists_what_a_real_envoy_lists(name: str, version: str) -> None:
+    real = await _node_of_a_real_envoy(version)
+    assert real.version == PRESETS[name]
     assert type_urls(name) == real.type_urls
     assert real.metadata == preset(name).metadata
