@@ -140,7 +140,7 @@ def _read_chunk(position: Position, chunk: str, first_line: int) -> Iterator[Ent
         parsed = _parse(chunk)
     except Unreadable as error:
         line = first_line + error.line - 1
-        problem = _problem(position.path, NOT_YAML, f"line {line}: {error}", "correct the syntax")
+        problem = _problem(position.path, NOT_YAML, str(error), error.next_step)
         yield Broken(position, line, problem)
         return
     if parsed is not None:

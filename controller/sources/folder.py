@@ -233,7 +233,7 @@ class Folder:
 
     def _reported(self, path: str, report: dict[Problem, Place]) -> Iterator[Change]:
         before = self._reports.get(path, {})
-        if report and report.keys() != before.keys():
+        if report and report != before:
             yield Invalid(Identity.of_file(path), tuple(report))
         elif before and not report:
             yield Delete(Identity.of_file(path))
@@ -260,7 +260,17 @@ def _interpret(path: str, content: bytes, digest: bytes) -> Reading:
             mistakes += (_nameless(path, entry, problem) for problem in outcome.problems)
             continue
         claims.append(_Claim(identity_of(outcome), entry.position, entry, outcome))
-    return Reading(digest, False, broken, tuple(claims), tuple(mistakes))
+    return Reading(digest, False, broken, tuple(claims), tuple(_told_apart(mistakes)))
+
+
+def _told_apart(mistakes: Iterable[tuple[Problem, int]]) -> Iterator[tuple[Problem, int]]:
+    """A problem is known by what it says: only of two that say the same the line is a part."""
+    seen: set[Problem] = set()
+    for problem, line in mistakes:
+        again = problem in seen
+        told = replace(problem, cause=f"line {line}: {problem.cause}") if again else problem
+        seen.add(told)
+        yield told, line
 
 
 def _problems(outcome: Upsert | Invalid) -> tuple[Problem, ...]:
@@ -269,9 +279,8 @@ def _problems(outcome: Upsert | Invalid) -> tuple[Problem, ...]:
 
 def _nameless(path: str, document: Document, problem: Problem) -> tuple[Problem, int]:
     """What does not say which object it is can only be found by its line."""
-    line = document.line(problem.about.field)
     about = Identity.of_file(path).ref().at(problem.about.field)
-    return replace(problem, about=about, cause=f"line {line}: {problem.cause}"), line
+    return replace(problem, about=about), document.line(problem.about.field)
 
 
 def _vanished(old: Iterable[_Claim], new: Iterable[_Claim]) -> tuple[_Claim, ...]:

@@ -34,14 +34,16 @@ _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": Fals
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]{0,18})|0x[0-9a-fA-F]{1,16}|0o[0-7]{1,21}|[-+]?0[0-7]{1,21}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,3})?")
 _MERGE = "<<"
+_BEGINS = frozenset({"apiVersion", "kind", "metadata"})
 
 
 class Unreadable(Exception):
     """The text is no such YAML. ``line`` counts from 1; the message is a clause."""
 
-    def __init__(self, line: int, message: str) -> None:
+    def __init__(self, line: int, message: str, next_step: str = "correct the syntax") -> None:
         super().__init__(message)
         self.line = line
+        self.next_step = next_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,10 @@ class _Reader:
             if key == _MERGE and _is_plain(event):
                 merged = _merge(value, event) | merged
             elif key in entries:
-                raise Unreadable(_line(event), f"the key {key!r} stands there twice")
+                # Files that were joined without a separator look like this.
+                joined = depth == 0 and key in _BEGINS
+                next_step = "write --- between two objects" if joined else "remove one of them"
+                raise Unreadable(_line(event), f"the key {key!r} stands there twice", next_step)
             else:
                 entries[key] = value
         return merged | entries if merged else entries

@@ -56,14 +56,18 @@ def print_data(data: object, form: Document) -> None:
 def print_table(
     columns: Sequence[str], rows: Iterable[Sequence[str]], *, err: bool = False
 ) -> None:
-    """A table with a headline; without colours unless a person watches."""
+    """A table with a headline; without colours unless a person watches.
+
+    In a narrow terminal cells go on in the next line: nothing is cut off.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     stream = sys.stderr if err else sys.stdout
     width = None if stream.isatty() else PIPED_WIDTH
-    table = Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
+    headline = (Column(column, overflow="fold") for column in columns)
+    table = Table(*headline, box=SIMPLE_HEAD, pad_edge=False)
     for row in rows:
         table.add_row(*row)
     # Texts of users are full of brackets, which are no markup.

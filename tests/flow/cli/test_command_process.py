@@ -88,6 +88,27 @@ def test_a_reader_may_leave_before_the_end(examples: Path) -> None:
     assert b"Traceback" not in ran.stderr
 
 
+@pytest.mark.parametrize(
+    ("args", "redirection", "told"),
+    [
+        ("validate -", ">/dev/full", True),
+        ("plugins", ">/dev/full", True),
+        ("--version", ">/dev/full", True),
+        ("bootstrap --xds 127.0.0.1:1 --id x", ">/dev/full", True),
+        ("validate nothing", "2>/dev/full", False),
+        ("plugins", ">/dev/full 2>&1", False),
+    ],
+)
+def test_output_that_finds_no_room_is_a_sentence(args: str, redirection: str, told: bool) -> None:
+    program = f"{sys.executable} -m meltemi {args} {redirection}"
+    ran = subprocess.run(
+        ["/bin/sh", "-c", program], input=b"a: [", capture_output=True, check=False
+    )
+    assert ran.returncode == 3
+    sentence = b"meltemi: the output cannot be written: No space left on device\n"
+    assert ran.stderr == (sentence if told else b"")
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_that_may_not_be_read_is_told(tmp_path: Path) -> None:
     secret = tmp_path / "secret.yaml"

@@ -55,7 +55,24 @@ def test_a_syntax_error_is_told_with_its_line_in_the_file() -> None:
     _, entry = read("a: 1\n---\nb: 1\nc: d: e\n")
     assert isinstance(entry, Broken)
     assert entry.line == 4
-    assert "line 4" in entry.problem.cause
+    assert entry.problem.cause == "mapping values are not allowed in this context"
+
+
+@pytest.mark.parametrize(
+    ("text", "next_step"),
+    [
+        ("apiVersion: v1\nkind: A\napiVersion: v1\nkind: B\n", "write --- between two objects"),
+        ("kind: A\nspec: 1\nkind: B\n", "write --- between two objects"),
+        ("spec: {kind: A, kind: B}\n", "remove one of them"),
+        ("a: 1\na: 2\n", "remove one of them"),
+    ],
+)
+def test_files_that_were_joined_without_a_separator_are_told_what_is_missing(
+    text: str, next_step: str
+) -> None:
+    (entry,) = read(text)
+    assert isinstance(entry, Broken)
+    assert entry.problem.next_step == next_step
 
 
 def test_positions_order_documents_by_path_then_place() -> None:

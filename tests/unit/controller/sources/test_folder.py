@@ -253,10 +253,22 @@ def test_after_a_failure_halfway_the_next_reading_tells_everything_that_is_new(
     assert shown(folder.update({"f.yaml": documents(pod("a", "v2"))})) == ["+a", "-b", "-g.yaml"]
 
 
-def test_two_documents_with_the_same_mistake_are_told_apart() -> None:
+def test_a_mistake_that_moves_to_another_line_is_told_again() -> None:
     folder = Folder()
-    (change,) = folder.update({"f.yaml": documents("a: 1\n", "a: 1\n")})
+    folder.update({"f.yaml": documents(BROKEN)})
+    (change,) = folder.update({"f.yaml": b"# moved\n" + documents(BROKEN)})
     assert isinstance(change, Invalid)
+    assert folder.place(change.problems[0]) == Place("f.yaml", 3)
+
+
+@pytest.mark.parametrize("mistake", ["a: 1\n", "a: b: c\n"])
+def test_two_documents_with_the_same_mistake_are_told_apart(mistake: str) -> None:
+    folder = Folder()
+    (change,) = folder.update({"f.yaml": documents(mistake, mistake)})
+    assert isinstance(change, Invalid)
+    first, second = change.problems
+    assert "line" not in first.cause
+    assert second.cause.endswith(first.cause)
     assert [folder.place(problem) for problem in change.problems] == [
         Place("f.yaml", 1),
         Place("f.yaml", 3),
