@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from meltemi.controller.families import ranked
 from meltemi.protocols.model import Endpoint
 
 if TYPE_CHECKING:
@@ -67,12 +68,7 @@ class NamedPods:
         for name in named.pods:
             pod = self._pods.get((named.namespace, name))
             if pod is not None and pod.addresses:
-                yield Endpoint(min(pod.addresses, key=_version), named.ports, pod.labels)
+                yield Endpoint(ranked(pod.addresses)[0], named.ports, pod.labels)
 
     def _hosts(self, pod: Pod) -> set[HostKey]:
         return {key for key, _ in self._by_pod.get((pod.namespace, pod.name), ())}
-
-
-def _version(address: str) -> tuple[bool, str]:
-    """IPv4 first, where a Pod has both: one broker is one endpoint."""
-    return ":" in address, address

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
+from meltemi.controller.families import is_ipv6, paired
 from meltemi.protocols.model import Endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Mapping
 
+    from meltemi.controller.families import Owner
     from meltemi.controller.objects import Identity, Pod, Slice, SliceEndpoint
     from meltemi.protocols.model import Service
 
 ServiceKey = tuple[str, str]
 """(namespace, name) of a Kubernetes Service."""
+
+Owned: TypeAlias = "tuple[Endpoint, Owner | None]"
+"""An endpoint and the Pod behind it, if one is known."""
 
 _Key = TypeVar("_Key", bound="Hashable")
 _Member = TypeVar("_Member", bound="Hashable")
@@ -77,7 +82,9 @@ class SliceJoin:
         return set(self._touched_by(pod))
 
     def endpoints(self, service: Service) -> tuple[Endpoint, ...]:
-        """The Service's endpoints, sorted; one that several slices list appears once."""
+        """The Service's endpoints, sorted; one that several slices list appears once, a Pod with
+        addresses of both IP versions as one, the version of the Service's own address first.
+        """
         numbers = {port.name: port.number for port in service.ports}
         pieces = self._of_service.get((service.ref.namespace, service.ref.name), set())
         found = (
@@ -85,24 +92,27 @@ class SliceJoin:
             for identity in sorted(pieces)
             for endpoint in self._slices[identity].endpoints
         )
-        return tuple(_once(sorted((e for e in found if e is not None), key=_order)))
+        listed = _once(sorted((e for e in found if e is not None), key=_order))
+        ipv6_first = any(map(is_ipv6, service.addresses[:1]))
+        return tuple(sorted(paired(listed, ipv6_first=ipv6_first), key=_rank))
 
     def _endpoint(
         self, piece: Slice, endpoint: SliceEndpoint, numbers: Mapping[str, int]
-    ) -> Endpoint | None:
+    ) -> Owned | None:
         ports = {
             numbers[name]: target for name, target in sorted(piece.ports.items()) if name in numbers
         }
         if not ports:
             return None
         pod = self._pod(piece.namespace, endpoint)
-        return Endpoint(
+        found = Endpoint(
             address=endpoint.address,
             ports=ports,
             labels={} if pod is None else pod.labels,
             locality=endpoint.locality,
             ready=endpoint.ready,
         )
+        return found, endpoint.pod or (None if pod is None else (pod.namespace, pod.name))
 
     def _pod(self, namespace: str, endpoint: SliceEndpoint) -> Pod | None:
         """By name; else by address, when exactly one Pod of the namespace has it."""
@@ -120,8 +130,12 @@ class SliceJoin:
             yield piece.namespace, piece.service
 
 
-def _order(endpoint: Endpoint) -> tuple[object, ...]:
+def _order(owned: Owned) -> tuple[object, ...]:
     """A total order; ready ones first, so that of two entries for one address that one stays."""
+    return (*_rank(owned[0]), owned[1] or ())
+
+
+def _rank(endpoint: Endpoint) -> tuple[object, ...]:
     return (
         not endpoint.ready,
         endpoint.address,
@@ -131,10 +145,10 @@ def _order(endpoint: Endpoint) -> tuple[object, ...]:
     )
 
 
-def _once(endpoints: Iterable[Endpoint]) -> Iterator[Endpoint]:
+def _once(endpoints: Iterable[Owned]) -> Iterator[Owned]:
     """While Kubernetes moves an endpoint from slice to slice, both list it."""
     seen: set[tuple[str, int, int]] = set()
-    for endpoint in endpoints:
+    for endpoint, owner in endpoints:
         fresh = {
             number: target
             for number, target in endpoint.ports.items()
@@ -142,7 +156,8 @@ def _once(endpoints: Iterable[Endpoint]) -> Iterator[Endpoint]:
         }
         if fresh:
             seen |= {(endpoint.address, *pair) for pair in fresh.items()}
-            yield endpoint if len(fresh) == len(endpoint.ports) else replace(endpoint, ports=fresh)
+            whole = len(fresh) == len(endpoint.ports)
+            yield endpoint if whole else replace(endpoint, ports=fresh), owner
 
 
 def _discard(index: dict[_Key, set[_Member]], key: _Key, member: _Member) -> None:

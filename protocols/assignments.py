@@ -27,12 +27,15 @@ _UNHEALTHY = 2
 
 
 class Host(NamedTuple):
-    """One endpoint: an IP address of either version and a port."""
+    """One endpoint: an IP address of either version and a port; ``also`` are more addresses of it,
+    which Envoy tries where the first cannot be reached.
+    """
 
     address: str
     port: int
     weight: int = 1
     ready: bool = True
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +104,18 @@ def _hosts(hosts: Sequence[Host]) -> Iterator[endpoint_pb2.LbEndpoint]:
     unique = {(host.address, host.port): host for host in sorted(hosts)}
     for host in unique.values():
         message = endpoint_pb2.LbEndpoint()
-        socket_address = message.endpoint.address.socket_address
-        socket_address.address = host.address
-        socket_address.port_value = host.port
+        _place(message.endpoint.address, host.address, host.port)
+        for address in host.also:
+            _place(message.endpoint.additional_addresses.add().address, address, host.port)
         message.load_balancing_weight.value = _weight(host.weight, len(unique))
         if not host.ready:
             message.health_status = _UNHEALTHY
         yield message
+
+
+def _place(at: endpoint_pb2.Address, address: str, port: int) -> None:
+    at.socket_address.address = address
+    at.socket_address.port_value = port
 
 
 def _weight(weight: int, members: int) -> int:

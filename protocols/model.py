@@ -148,7 +148,10 @@ class Locality:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One address of a service. ``ports`` maps the service's port number to the endpoint's."""
+    """One endpoint of a service. ``ports`` maps the service's port number to the endpoint's.
+
+    ``also`` are its addresses of another IP version, for when ``address`` cannot be reached.
+    """
 
     address: str
     ports: Mapping[int, int]
@@ -156,6 +159,7 @@ class Endpoint:
     locality: Locality = Locality()
     weight: int = 1
     ready: bool = True
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,7 +153,10 @@ def _by_locality(mesh: Mesh, part: Part) -> list[LocalityEndpoints]:
 
 
 def _hosts(found: list[tuple[Endpoint, int]]) -> list[Host]:
-    return [Host(endpoint.address, port, endpoint.weight) for endpoint, port in found]
+    return [
+        Host(endpoint.address, port, endpoint.weight, also=endpoint.also)
+        for endpoint, port in found
+    ]
 
 
 def _empty_subset(about: Ref, part: Part) -> Problem:

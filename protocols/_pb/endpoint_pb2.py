@@ -26,7 +26,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import wrappers_pb2 as google_dot_protobuf_dot_wrappers__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16meltemi/endpoint.proto\x12\x10meltemi.endpoint\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1egoogle/protobuf/wrappers.proto\":\n\x08Locality\x12\x0e\n\x06region\x18\x01 \x01(\t\x12\x0c\n\x04zone\x18\x02 \x01(\t\x12\x10\n\x08sub_zone\x18\x03 \x01(\t\"4\n\rSocketAddress\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x12\n\nport_value\x18\x03 \x01(\r\"B\n\x07\x41\x64\x64ress\x12\x37\n\x0esocket_address\x18\x01 \x01(\x0b\x32\x1f.meltemi.endpoint.SocketAddress\"\xa3\x01\n\x08Metadata\x12G\n\x0f\x66ilter_metadata\x18\x01 \x03(\x0b\x32..meltemi.endpoint.Metadata.FilterMetadataEntry\x1aN\n\x13\x46ilterMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct:\x02\x38\x01\"H\n\x08\x45ndpoint\x12*\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0b\x32\x19.meltemi.endpoint.Address\x12\x10\n\x08hostname\x18\x03 \x01(\t\"\xbc\x01\n\nLbEndpoint\x12,\n\x08\x65ndpoint\x18\x01 \x01(\x0b\x32\x1a.meltemi.endpoint.Endpoint\x12\x15\n\rhealth_status\x18\x02 \x01(\x05\x12,\n\x08metadata\x18\x03 \x01(\x0b\x32\x1a.meltemi.endpoint.Metadata\x12;\n\x15load_balancing_weight\x18\x04 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\"\xc6\x01\n\x13LocalityLbEndpoints\x12,\n\x08locality\x18\x01 \x01(\x0b\x32\x1a.meltemi.endpoint.Locality\x12\x32\n\x0clb_endpoints\x18\x02 \x03(\x0b\x32\x1c.meltemi.endpoint.LbEndpoint\x12;\n\x15load_balancing_weight\x18\x03 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\x12\x10\n\x08priority\x18\x05 \x01(\r\"\xf0\x01\n\x15\x43lusterLoadAssignment\x12\x14\n\x0c\x63luster_name\x18\x01 \x01(\t\x12\x38\n\tendpoints\x18\x02 \x03(\x0b\x32%.meltemi.endpoint.LocalityLbEndpoints\x12>\n\x06policy\x18\x04 \x01(\x0b\x32..meltemi.endpoint.ClusterLoadAssignment.Policy\x1aG\n\x06Policy\x12=\n\x17overprovisioning_factor\x18\x03 \x01(\x0b\x32\x1c.google.protobuf.UInt32Valueb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16meltemi/endpoint.proto\x12\x10meltemi.endpoint\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1egoogle/protobuf/wrappers.proto\":\n\x08Locality\x12\x0e\n\x06region\x18\x01 \x01(\t\x12\x0c\n\x04zone\x18\x02 \x01(\t\x12\x10\n\x08sub_zone\x18\x03 \x01(\t\"4\n\rSocketAddress\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x12\n\nport_value\x18\x03 \x01(\r\"B\n\x07\x41\x64\x64ress\x12\x37\n\x0esocket_address\x18\x01 \x01(\x0b\x32\x1f.meltemi.endpoint.SocketAddress\"\xa3\x01\n\x08Metadata\x12G\n\x0f\x66ilter_metadata\x18\x01 \x03(\x0b\x32..meltemi.endpoint.Metadata.FilterMetadataEntry\x1aN\n\x13\x46ilterMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct:\x02\x38\x01\"\xd5\x01\n\x08\x45ndpoint\x12*\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0b\x32\x19.meltemi.endpoint.Address\x12\x10\n\x08hostname\x18\x03 \x01(\t\x12J\n\x14\x61\x64\x64itional_addresses\x18\x04 \x03(\x0b\x32,.meltemi.endpoint.Endpoint.AdditionalAddress\x1a?\n\x11\x41\x64\x64itionalAddress\x12*\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0b\x32\x19.meltemi.endpoint.Address\"\xbc\x01\n\nLbEndpoint\x12,\n\x08\x65ndpoint\x18\x01 \x01(\x0b\x32\x1a.meltemi.endpoint.Endpoint\x12\x15\n\rhealth_status\x18\x02 \x01(\x05\x12,\n\x08metadata\x18\x03 \x01(\x0b\x32\x1a.meltemi.endpoint.Metadata\x12;\n\x15load_balancing_weight\x18\x04 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\"\xc6\x01\n\x13LocalityLbEndpoints\x12,\n\x08locality\x18\x01 \x01(\x0b\x32\x1a.meltemi.endpoint.Locality\x12\x32\n\x0clb_endpoints\x18\x02 \x03(\x0b\x32\x1c.meltemi.endpoint.LbEndpoint\x12;\n\x15load_balancing_weight\x18\x03 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\x12\x10\n\x08priority\x18\x05 \x01(\r\"\xf0\x01\n\x15\x43lusterLoadAssignment\x12\x14\n\x0c\x63luster_name\x18\x01 \x01(\t\x12\x38\n\tendpoints\x18\x02 \x03(\x0b\x32%.meltemi.endpoint.LocalityLbEndpoints\x12>\n\x06policy\x18\x04 \x01(\x0b\x32..meltemi.endpoint.ClusterLoadAssignment.Policy\x1aG\n\x06Policy\x12=\n\x17overprovisioning_factor\x18\x03 \x01(\x0b\x32\x1c.google.protobuf.UInt32Valueb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,14 +45,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_METADATA']._serialized_end=452
   _globals['_METADATA_FILTERMETADATAENTRY']._serialized_start=374
   _globals['_METADATA_FILTERMETADATAENTRY']._serialized_end=452
-  _globals['_ENDPOINT']._serialized_start=454
-  _globals['_ENDPOINT']._serialized_end=526
-  _globals['_LBENDPOINT']._serialized_start=529
-  _globals['_LBENDPOINT']._serialized_end=717
-  _globals['_LOCALITYLBENDPOINTS']._serialized_start=720
-  _globals['_LOCALITYLBENDPOINTS']._serialized_end=918
-  _globals['_CLUSTERLOADASSIGNMENT']._serialized_start=921
-  _globals['_CLUSTERLOADASSIGNMENT']._serialized_end=1161
-  _globals['_CLUSTERLOADASSIGNMENT_POLICY']._serialized_start=1090
-  _globals['_CLUSTERLOADASSIGNMENT_POLICY']._serialized_end=1161
+  _globals['_ENDPOINT']._serialized_start=455
+  _globals['_ENDPOINT']._serialized_end=668
+  _globals['_ENDPOINT_ADDITIONALADDRESS']._serialized_start=605
+  _globals['_ENDPOINT_ADDITIONALADDRESS']._serialized_end=668
+  _globals['_LBENDPOINT']._serialized_start=671
+  _globals['_LBENDPOINT']._serialized_end=859
+  _globals['_LOCALITYLBENDPOINTS']._serialized_start=862
+  _globals['_LOCALITYLBENDPOINTS']._serialized_end=1060
+  _globals['_CLUSTERLOADASSIGNMENT']._serialized_start=1063
+  _globals['_CLUSTERLOADASSIGNMENT']._serialized_end=1303
+  _globals['_CLUSTERLOADASSIGNMENT_POLICY']._serialized_start=1232
+  _globals['_CLUSTERLOADASSIGNMENT_POLICY']._serialized_end=1303
 # @@protoc_insertion_point(module_scope)

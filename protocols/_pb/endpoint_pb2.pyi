@@ -46,12 +46,19 @@ class Metadata(_message.Message):
     def __init__(self, filter_metadata: _Optional[_Mapping[str, _struct_pb2.Struct]] = ...) -> None: ...
 
 class Endpoint(_message.Message):
-    __slots__ = ("address", "hostname")
+    __slots__ = ("address", "hostname", "additional_addresses")
+    class AdditionalAddress(_message.Message):
+        __slots__ = ("address",)
+        ADDRESS_FIELD_NUMBER: _ClassVar[int]
+        address: Address
+        def __init__(self, address: _Optional[_Union[Address, _Mapping]] = ...) -> None: ...
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     HOSTNAME_FIELD_NUMBER: _ClassVar[int]
+    ADDITIONAL_ADDRESSES_FIELD_NUMBER: _ClassVar[int]
     address: Address
     hostname: str
-    def __init__(self, address: _Optional[_Union[Address, _Mapping]] = ..., hostname: _Optional[str] = ...) -> None: ...
+    additional_addresses: _containers.RepeatedCompositeFieldContainer[Endpoint.AdditionalAddress]
+    def __init__(self, address: _Optional[_Union[Address, _Mapping]] = ..., hostname: _Optional[str] = ..., additional_addresses: _Optional[_Iterable[_Union[Endpoint.AdditionalAddress, _Mapping]]] = ...) -> None: ...
 
 class LbEndpoint(_message.Message):
     __slots__ = ("endpoint", "health_status", "metadata", "load_balancing_weight")

@@ -192,6 +192,16 @@ def test_what_is_wrong_with_a_file_is_no_object() -> None:
     assert store.count == 0
 
 
+def test_a_pod_of_both_ip_versions_is_one_endpoint_whichever_slice_comes_first() -> None:
+    four = slice_of(SliceEndpoint("10.0.0.1", pod=("demo", "pod")), name="four")
+    six = slice_of(SliceEndpoint("fd00::1", pod=("demo", "pod")), name="six")
+    for changes in ([four, six], [six, four]):
+        store = Store()
+        store.apply([service(), *changes])
+        (found,) = store.mesh.endpoints["demo", HOST]
+        assert (found.address, found.also) == ("10.0.0.1", ("fd00::1",))
+
+
 def test_kubernetes_services_come_before_service_entries_whatever_their_age() -> None:
     store = Store()
     store.apply([service("ServiceEntry", created="2020"), service(created="2024")])

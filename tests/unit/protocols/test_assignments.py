@@ -42,6 +42,14 @@ def socket_address(endpoint: LbEndpoint) -> SocketAddress:
     return endpoint.endpoint.address.socket_address
 
 
+def test_more_addresses_of_an_endpoint_follow_its_own() -> None:
+    (found,) = lb_endpoints(Host("fd00::1", 80, also=("10.0.0.1",)))
+    assert found.endpoint is not None
+    (more,) = found.endpoint.additional_addresses
+    assert more.address is not None
+    assert more.address.socket_address == SocketAddress(address="10.0.0.1", port_value=80)
+
+
 def addresses(*hosts: Host) -> list[tuple[str, int | None]]:
     found = map(socket_address, lb_endpoints(*hosts))
     return [(address.address, address.port_value) for address in found]
