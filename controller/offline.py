@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from meltemi.controller.settings import Settings
     from meltemi.controller.sources import Place
     from meltemi.protocols.group import Group, GroupKey
-    from meltemi.protocols.model import Mesh, Ref
+    from meltemi.protocols.model import Mesh, Ref, Service
     from meltemi.protocols.problem import Problem
     from meltemi.protocols.registry import Registry
     from meltemi.xds.wire import Node
@@ -99,20 +99,32 @@ def _offline(
 def compile_everything(offline: Offline) -> None:
     """Compile for stock proxies of every namespace, so that ``findings`` tells all there is.
 
-    Which services share an address is asked of proxies that bind to virtual IPs only: what else a
-    proxy binds to is its own affair.
+    Which services share an address is asked of proxies that bind to virtual IPs; of services that
+    have none, it is asked of proxies that bind to one address, since no others can serve them.
     """
     stock = profile(preset(), offline.registry).group
-    reachable = frozenset(
-        f"{service.namespace}/{service.host}"
-        for services in offline.mesh.services.values()
-        for service in services
-        if service.addresses
-    )
+    services = [service for found in offline.mesh.services.values() for service in found]
+    reachable = frozenset(_pattern(service) for service in services if service.addresses)
+    crowded = _sharing_ports([service for service in services if not service.addresses])
     for namespace in sorted(namespaces(offline.mesh)):
         offline.group(replace(stock, namespace=namespace, bind=NOWHERE))
         if reachable:
             offline.group(replace(stock, namespace=namespace, bind=VIP, services=reachable))
+        if crowded:
+            offline.group(replace(stock, namespace=namespace, services=crowded))
+
+
+def _sharing_ports(services: Iterable[Service]) -> frozenset[str]:
+    """Those that have a port whose number another one has as well."""
+    by_number: dict[int, set[str]] = {}
+    for service in services:
+        for port in service.ports:
+            by_number.setdefault(port.number, set()).add(_pattern(service))
+    return frozenset[str]().union(*(found for found in by_number.values() if len(found) > 1))
+
+
+def _pattern(service: Service) -> str:
+    return f"{service.namespace}/{service.host}"
 
 
 def namespaces(mesh: Mesh) -> frozenset[str]:

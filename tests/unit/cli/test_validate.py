@@ -132,6 +132,22 @@ def test_services_that_share_only_a_port_number_are_fine(run: Run) -> None:
     assert run("validate", "-", stdin=f"{SERVICE}---\n{other}").stdout.startswith("OK")
 
 
+def test_services_without_addresses_that_share_a_port_number_are_told(run: Run) -> None:
+    shop = SERVICE.replace("clusterIP: 10.0.0.1", "clusterIP: None")
+    cart = shop.replace("shop", "cart")
+    result = run("validate", "-", "-o", "json", stdin=f"{shop}---\n{cart}")
+    (found,) = json.loads(result.stdout)
+    assert (found["code"], found["severity"], found["name"]) == ("MEL0208", "warning", "shop")
+    assert result.exit_code == 0
+    apart = cart.replace("20880", "20881")
+    assert run("validate", "-", stdin=f"{shop}---\n{apart}").stdout.startswith("OK")
+
+
+def test_a_service_with_an_address_may_share_its_port_number_with_one_without(run: Run) -> None:
+    cart = SERVICE.replace("shop", "cart").replace("clusterIP: 10.0.0.1", "clusterIP: None")
+    assert run("validate", "-", stdin=f"{SERVICE}---\n{cart}").stdout.startswith("OK")
+
+
 def test_a_rule_is_judged_in_the_namespaces_that_see_it(run: Run) -> None:
     text = f"{SERVICE}---\n{NO_SUBSET}".replace(
         "{name: shop}", "{name: shop, namespace: elsewhere}"
