@@ -103,7 +103,7 @@ def explain(
         routes, asked = piece.rule.routes, attributes
         if (settings := _redis_of(mesh, service)) is not None and settings.case_insensitive:
             routes, asked = _folded(routes), {name: _fold(v) for name, v in attributes.items()}
-        decision = decide(routes, asked, piece.unserved)
+        decision = decide(routes, asked, piece.unserved, envoy=piece.key.target.capability.version)
         # A rule of which nothing is left is replaced by one route of the frame's own.
         by_default = {route.ref for route in served}.isdisjoint(
             route.ref for route in piece.rule.routes

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 _DECIMAL = compile_text(r"[ \t-\r]*([+-]?)0*([0-9]{1,19})[ \t-\r]*")
 _INT64 = range(-(2**63), 2**63)
 
+REGEX_BYTES_SINCE = (1, 39)
+"""From here on Envoy's regexes read bytes: ``.`` is one byte of a UTF-8 letter, not the letter."""
+
 _VERBS = {
     MatchKind.PREFIX: ("starts with", "does not start with"),
     MatchKind.SUFFIX: ("ends with", "does not end with"),
@@ -55,42 +58,51 @@ def decide(
     routes: Sequence[Route],
     attributes: Mapping[str, str],
     unserved: Mapping[Ref, str] = MappingProxyType({}),
+    *,
+    envoy: tuple[int, int] = REGEX_BYTES_SINCE,
 ) -> Decision:
     """The first route whose whole match holds for a request with these attributes.
 
     Names of attributes are exact. ``unserved`` holds the routes that the engine does not have, by
     their ``ref``, and why: they never match. Neither does a route whose regex is not RE2.
+    ``envoy`` is the proxy's (major, minor).
     """
+    by_bytes = envoy >= REGEX_BYTES_SINCE
     considered: list[Considered] = []
     for route in routes:
-        verdict = _consider(route, attributes, unserved.get(route.ref))
+        verdict = _consider(route, attributes, unserved.get(route.ref), by_bytes=by_bytes)
         considered.append(verdict)
         if verdict.matched:
             return Decision(route, tuple(considered))
     return Decision(None, tuple(considered))
 
 
-def _consider(route: Route, attributes: Mapping[str, str], left_out: str | None) -> Considered:
+def _consider(
+    route: Route, attributes: Mapping[str, str], left_out: str | None, *, by_bytes: bool
+) -> Considered:
     if left_out is not None:
         return Considered(route.ref, route.name, matched=False, reason=left_out)
     if not route.match:
         return Considered(route.ref, route.name, matched=True, reason="it matches every request")
-    tests = [_test(name, matcher, attributes.get(name)) for name, matcher in route.match.items()]
+    tests = [
+        _test(name, matcher, attributes.get(name), by_bytes=by_bytes)
+        for name, matcher in route.match.items()
+    ]
     matched = all(passed for passed, _ in tests)
     told = [reason for passed, reason in tests if passed is matched]
     return Considered(route.ref, route.name, matched, " and ".join(told))
 
 
-def _test(name: str, matcher: Matcher, value: str | None) -> tuple[bool, str]:
+def _test(name: str, matcher: Matcher, value: str | None, *, by_bytes: bool) -> tuple[bool, str]:
     """Whether the attribute passes, and a clause that says so."""
-    if matcher.kind is MatchKind.REGEX and _regex(matcher.value) is None:
+    if matcher.kind is MatchKind.REGEX and _regex(matcher.value, by_bytes=by_bytes) is None:
         return False, f"the regex {matcher.value!r} for {name} is not RE2"
-    held = value is not None and _holds(matcher, value)
+    held = value is not None and _holds(matcher, value, by_bytes=by_bytes)
     clause = _clause(name, matcher, value, held=held)
     return held is not matcher.inverted, f"{clause} (inverted)" if matcher.inverted else clause
 
 
-def _holds(matcher: Matcher, value: str) -> bool:
+def _holds(matcher: Matcher, value: str, *, by_bytes: bool) -> bool:
     match matcher.kind:
         case MatchKind.EXACT:
             return matcher.value in ("", value)
@@ -99,7 +111,7 @@ def _holds(matcher: Matcher, value: str) -> bool:
         case MatchKind.SUFFIX:
             return value.endswith(matcher.value)
         case MatchKind.REGEX:
-            regex = _regex(matcher.value)
+            regex = _regex(matcher.value, by_bytes=by_bytes)
             return regex is not None and regex(_bytes(value)) is not None
         case MatchKind.PRESENT:
             return True
@@ -135,13 +147,11 @@ def _decimal(value: str) -> int | None:
 
 
 @lru_cache(maxsize=256)
-def _regex(pattern: str) -> Callable[[bytes], object] | None:
-    """The full match of a pattern, None when it is not RE2.
-
-    Envoy 1.40 compares bytes: ``.`` is one byte of a UTF-8 letter, not the letter.
-    """
+def _regex(pattern: str, *, by_bytes: bool) -> Callable[[bytes], object] | None:
+    """The full match of a pattern, None when it is not RE2."""
     options = re2.Options()
-    options.encoding = re2.Options.Encoding.LATIN1
+    encodings = re2.Options.Encoding
+    options.encoding = encodings.LATIN1 if by_bytes else encodings.UTF8
     options.log_errors = False
     try:
         return re2.compile(_bytes(pattern), options).fullmatch

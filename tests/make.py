@@ -247,6 +247,12 @@ def registry() -> Registry:
     return load()
 
 
+def minor(envoy: str) -> tuple[int, int]:
+    """The (major, minor) of a version such as 1.36.4."""
+    first, second, _ = envoy.split(".")
+    return int(first), int(second)
+
+
 def capability(*without: str, version: tuple[int, int] = (1, 40)) -> Capability:
     """A proxy that has every engine but those whose type URLs contain one of these words."""
     extensions = (url for url in registry().extensions if not any(word in url for word in without))

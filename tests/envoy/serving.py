@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from meltemi.protocols.types import type_table
+from meltemi.testing.envoy_binary import ENVOY_VERSION
 from meltemi.testing.ports import LOOPBACK, Address
 from meltemi.testing.standalone import standalone_envoy
 from meltemi.xds.server import AdsServer, Group
@@ -60,8 +61,12 @@ class Served:
 
 
 @asynccontextmanager
-async def served(snapshot: Snapshot, *, sotw: bool = False) -> AsyncGenerator[Served]:
-    """An Envoy that gets this snapshot; it is not necessarily ready."""
+async def served(
+    snapshot: Snapshot, *, sotw: bool = False, version: str = ENVOY_VERSION
+) -> AsyncGenerator[Served]:
+    """An Envoy that gets this snapshot, and refuses what it does not know in it; it is not
+    necessarily ready.
+    """
     answers, group = Answers(), Group(snapshot)
 
     async def join(_: Node) -> Group:
@@ -71,6 +76,11 @@ async def served(snapshot: Snapshot, *, sotw: bool = False) -> AsyncGenerator[Se
     server.ready = True
     async with (
         server.serve(f"{LOOPBACK}:0") as port,
-        standalone_envoy(Address(LOOPBACK, port), sotw=sotw) as envoy,
+        standalone_envoy(
+            Address(LOOPBACK, port),
+            sotw=sotw,
+            version=version,
+            extra_args=["--reject-unknown-dynamic-fields"],
+        ) as envoy,
     ):
         yield Served(envoy, answers, group)

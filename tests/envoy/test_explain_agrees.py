@@ -25,6 +25,7 @@ from meltemi.protocols.model import (
 )
 from meltemi.testing.dubbo import DubboClient, DubboServer
 from meltemi.testing.dubbo_wire import Status
+from meltemi.testing.envoy_binary import ENVOY_VERSIONS
 from meltemi.testing.ports import Address
 from meltemi.testing.redis_connection import RedisConnection, RedisRefusedError
 from meltemi.testing.thrift import AsyncThriftClient, ThriftCallError, ThriftServer
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from meltemi.protocols.compiler import Compiler
+    from meltemi.protocols.group import Group, GroupKey
 
 
 pytestmark = pytest.mark.envoy
@@ -48,7 +49,6 @@ OWN = "own"
 ERROR = "error"
 FIRST_PORT = 20_000
 TARGET = make.host("target")
-GROUP = make.group(bind=BIND)
 KINDS = [MatchKind.EXACT, *MatchKind]
 
 Request: TypeAlias = dict[str, str]
@@ -224,15 +224,20 @@ SPEECHES = {
 # -- what is served -------------------------------------------------------------------------------
 
 
-def expected(compiler: Compiler, rule: Rule, request: Mapping[str, str]) -> str:
+def key_of(version: str) -> GroupKey:
+    """Proxies of that version of Envoy."""
+    return make.group(bind=BIND, proxy=make.capability(version=make.minor(version)))
+
+
+def expected(group: Group, rule: Rule, request: Mapping[str, str]) -> str:
     """Who answers, as ``explain`` says."""
-    group = compiler.group(GROUP)
     (key,) = group.hosts[rule.hosts[0]]
     piece = group.piece(key)
     assert piece is not None
     if all(route.ref in piece.unserved for route in rule.routes):
         return OWN
-    found = decide(rule.routes, request, piece.unserved).route
+    envoy = group.key.target.capability.version
+    found = decide(rule.routes, request, piece.unserved, envoy=envoy).route
     return ERROR if found is None else found.destinations[0].subset
 
 
@@ -258,7 +263,9 @@ async def until_healthy(on: Served) -> None:
 
 
 @asynccontextmanager
-async def ruled(protocol: str, rules: Sequence[Rule]) -> AsyncGenerator[tuple[Compiler, Served]]:
+async def ruled(
+    protocol: str, rules: Sequence[Rule], version: str
+) -> AsyncGenerator[tuple[Group, Served]]:
     """An Envoy with all rules, and every server that they lead to."""
     draft, target = make.Draft(), make.service("target", protocol)
     async with AsyncExitStack() as closing:
@@ -275,30 +282,32 @@ async def ruled(protocol: str, rules: Sequence[Rule]) -> AsyncGenerator[tuple[Co
             draft.put(service)
             draft.put(rule)
             draft.place(service, endpoint(at[OWN], port, OWN))
-        compiler = make.compiler(draft.mesh, GROUP)
-        on = await closing.enter_async_context(served(compiler.group(GROUP).snapshot))
+        key = key_of(version)
+        group = make.compiler(draft.mesh, key).group(key)
+        on = await closing.enter_async_context(served(group.snapshot, version=version))
         await on.envoy.wait_ready()
         assert on.answers.nacked == []
-        yield compiler, on
+        yield group, on
 
 
 def endpoint(at: Address, port: int, version: str) -> Endpoint:
     return Endpoint(at.host, {port: at.port}, {"version": version})
 
 
+@pytest.mark.parametrize("version", ENVOY_VERSIONS)
 @pytest.mark.parametrize("protocol", SPEECHES)
-async def test_envoy_decides_as_explain_says(protocol: str) -> None:
+async def test_envoy_decides_as_explain_says(protocol: str, version: str) -> None:
     speech, random = SPEECHES[protocol], Random(7)
     rules = [drawn_rule(random, speech, number) for number in range(RULES)]
     wrong: list[str] = []
     seen: set[str] = set()
-    async with ruled(protocol, rules) as (compiler, on):
+    async with ruled(protocol, rules, version) as (group, on):
         await until_healthy(on)
         for number, rule in enumerate(rules):
             async with speech.connect(Address(BIND, FIRST_PORT + number)) as ask:
                 for _ in range(REQUESTS):
                     request = speech.request(random)
-                    said, done = expected(compiler, rule, request), await ask(request)
+                    said, done = expected(group, rule, request), await ask(request)
                     if said != done:
                         await until_healthy(on)
                         done = await ask(request)

@@ -1,4 +1,4 @@
-"""A real Envoy accepts every golden for stock builds, and would have refused a wrong one."""
+"""Real Envoys accept every golden for stock builds, and would have refused a wrong one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from meltemi.controller.presets import PRESETS
+from meltemi.testing.envoy_binary import ENVOY_VERSIONS
 from meltemi.xds.resource import LISTENER, Key, Resource, content_version
 from tests import make
 from tests.envoy.serving import BIND, Served, served
@@ -18,9 +20,12 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.envoy
 
 
-def snapshot(case: Case) -> Snapshot:
-    """What the golden shows, but for the address of its listeners."""
-    offline, group = case.compile()
+BUILDS = dict(zip(PRESETS, ENVOY_VERSIONS, strict=True))
+
+
+def snapshot(case: Case, build: str = "") -> Snapshot:
+    """What the golden shows, but for the address of its listeners; and for that build."""
+    offline, group = case.compile(build)
     return offline.group(replace(group.key, bind=BIND)).snapshot
 
 
@@ -30,11 +35,19 @@ async def refusals(on: Served) -> dict[str, int]:
     return {name: count for name, count in stats.items() if name.endswith("rejected") and count}
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.stock()], ids=str)
-async def test_envoy_accepts_the_golden(case: Case) -> None:
-    wanted = snapshot(case)
+@pytest.mark.parametrize(
+    ("build", "case"),
+    [
+        pytest.param(build, case, id=f"{build}-{case}")
+        for build in BUILDS
+        for case in CASES
+        if case.stock(build)
+    ],
+)
+async def test_envoy_knows_and_accepts_the_golden(build: str, case: Case) -> None:
+    wanted = snapshot(case, build)
     types = {key.type_url for key in make.resources(wanted)}
-    async with served(wanted) as on:
+    async with served(wanted, version=BUILDS[build]) as on:
 
         async def answered() -> bool:
             acked = {event.type_url for event in on.answers.acked}
@@ -80,3 +93,15 @@ async def test_envoy_refuses_the_golden_with_one_wrong_value(
 
         await on.envoy.process.wait_until(refused, "refuse what is wrong", 10.0)
         assert await refusals(on)
+
+
+async def test_an_old_envoy_refuses_a_golden_with_a_field_that_it_does_not_know() -> None:
+    """So would every test above, if something newer than its Envoy were sent."""
+    too_new = snapshot(Case("redis/resp3"), "envoy-1.40")
+    async with served(too_new, version=BUILDS["envoy-1.36"]) as on:
+
+        async def refused() -> bool:
+            return len(on.answers.nacked) > 0
+
+        await on.envoy.process.wait_until(refused, "refuse what is too new", 10.0)
+        assert "has unknown fields" in on.answers.nacked[0].message

@@ -22,6 +22,7 @@ from meltemi.protocols.meta_protocol_proxy import meta_protocol_engine
 from meltemi.protocols.model import Matcher, MatchKind, Ref, Route, Rule
 from meltemi.protocols.naming import ClusterName, parse_cluster
 from meltemi.testing.envoy import Envoy
+from meltemi.testing.envoy_binary import ENVOY_VERSIONS
 from meltemi.testing.ports import LOOPBACK
 from tests import make
 
@@ -35,7 +36,6 @@ pytestmark = pytest.mark.envoy
 RULES, REQUESTS = 80, 12
 PORT = 20880
 METARDS = meta_protocol_engine({}, mutations=True).route_type
-AERAKI = make.group(proxy=make.capability("GenericProxy"))
 OWN, ERROR = "", "error"
 SUBSETS = ("v1", "v2", "v3")
 
@@ -62,8 +62,9 @@ def drawn_rule(random: Random, number: int) -> Rule:
     return Rule(ref, (make.host(ref.name),), tuple(routes))
 
 
-def compiled(rules: Sequence[Rule]) -> Group:
-    """What a proxy of Aeraki's gets for these rules."""
+def compiled(rules: Sequence[Rule], version: str) -> Group:
+    """What a proxy of Aeraki's, with that version of Envoy, gets for these rules."""
+    key = make.group(proxy=make.capability("GenericProxy", version=make.minor(version)))
     draft = make.Draft()
     for rule in rules:
         service = make.service(rule.ref.name, port=PORT)
@@ -71,7 +72,7 @@ def compiled(rules: Sequence[Rule]) -> Group:
         draft.put(replace(service, ports=(port,)))
         draft.put(make.policy(rule.ref.name, *SUBSETS))
         draft.put(rule)
-    return make.compiler(draft.mesh, AERAKI).group(AERAKI)
+    return make.compiler(draft.mesh, key).group(key)
 
 
 def virtual_hosts(group: Group) -> Iterator[dict[str, Any]]:
@@ -104,7 +105,7 @@ class Caller:
 
 
 @asynccontextmanager
-async def routing(hosts: Sequence[dict[str, Any]]) -> AsyncGenerator[Caller]:
+async def routing(hosts: Sequence[dict[str, Any]], version: str) -> AsyncGenerator[Caller]:
     """An Envoy that routes HTTP requests by these tables."""
     manager = {
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3."
@@ -134,7 +135,8 @@ async def routing(hosts: Sequence[dict[str, Any]]) -> AsyncGenerator[Caller]:
             }
         ],
     }
-    async with Envoy({"staticResources": {"listeners": [listener]}}) as envoy:
+    bootstrap = {"staticResources": {"listeners": [listener]}}
+    async with Envoy(bootstrap, version=version) as envoy:
         await envoy.wait_ready()
         at = (await envoy.listeners())["http"]
         reader, writer = await asyncio.open_connection(at.host, at.port)
@@ -151,7 +153,8 @@ def expected(group: Group, rule: Rule, request: Mapping[str, str]) -> str:
     assert piece is not None
     if all(route.ref in piece.unserved for route in rule.routes):
         return OWN
-    found = decide(rule.routes, request, piece.unserved).route
+    envoy = group.key.target.capability.version
+    found = decide(rule.routes, request, piece.unserved, envoy=envoy).route
     return ERROR if found is None else found.destinations[0].subset
 
 
@@ -169,13 +172,14 @@ def told(rule: Rule, request: Mapping[str, str]) -> str:
     return "\n".join([f"{dict(request)} by", *lines])
 
 
-async def test_a_route_table_decides_as_explain_says() -> None:
+@pytest.mark.parametrize("version", ENVOY_VERSIONS)
+async def test_a_route_table_decides_as_explain_says(version: str) -> None:
     random = Random(7)
     rules = [drawn_rule(random, number) for number in range(RULES)]
-    group = compiled(rules)
+    group = compiled(rules, version)
     wrong: list[str] = []
     seen: set[str] = set()
-    async with routing([*virtual_hosts(group)]) as caller:
+    async with routing([*virtual_hosts(group)], version) as caller:
         for rule in rules:
             for _ in range(REQUESTS):
                 request = {name: random.choice(VALUES) for name in NAMES if random.random() < 0.6}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from meltemi.protocols.model import Endpoint, RedisSettings, Ref, Secret, SecretRef
+from meltemi.testing.envoy_binary import ENVOY_VERSIONS
 from meltemi.testing.ports import Address
 from meltemi.testing.redis_connection import RedisConnection, RedisRefusedError
 from meltemi.testing.valkey import Valkey
@@ -17,7 +18,14 @@ REF = Ref("RedisService", "default", "shop")
 LISTENER = Address(BIND, make.PORT)
 
 
-async def test_a_missing_secret_locks_until_it_is_there() -> None:
+async def ask_as_anybody() -> None:
+    """An Envoy that knows CLIENT refuses the greeting already."""
+    async with await RedisConnection.open(LISTENER) as anybody:
+        await anybody.ask("GET", "a")
+
+
+@pytest.mark.parametrize("version", ENVOY_VERSIONS)
+async def test_a_missing_secret_locks_until_it_is_there(version: str) -> None:
     draft, service = make.Draft(), make.service(protocol="redis")
     draft.put(service)
     draft.put(RedisSettings(REF, (make.host(),), SecretRef("default", "redis", REF)))
@@ -25,10 +33,10 @@ async def test_a_missing_secret_locks_until_it_is_there() -> None:
         draft.place(service, Endpoint(valkey.address.host, {make.PORT: valkey.address.port}))
         compiler = make.compiler(draft.mesh, make.group(bind=BIND))
         group = compiler.group(make.group(bind=BIND))
-        async with served(group.snapshot) as on:
+        async with served(group.snapshot, version=version) as on:
             await on.envoy.wait_ready()
             with pytest.raises(RedisRefusedError, match="Authentication required"):
-                await RedisConnection.open(LISTENER)
+                await ask_as_anybody()
             async with await RedisConnection.open(LISTENER, password="locked") as guesser:
                 with pytest.raises(RedisRefusedError, match="Fault"):
                     await guesser.ask("GET", "a")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,13 +11,14 @@ import yaml
 from meltemi.controller.dump import dump, secrets_of
 from meltemi.controller.nodes import profile
 from meltemi.controller.offline import parse_node, read_path
-from meltemi.controller.presets import DEFAULT, preset, type_urls
+from meltemi.controller.presets import DEFAULT, PRESETS, preset, type_urls
 from meltemi.controller.settings import Settings
 from tests import make
 
 if TYPE_CHECKING:
     from meltemi.controller.offline import Offline
     from meltemi.protocols.group import Group
+    from meltemi.xds.wire import Node
 
 FOLDER = Path(__file__).parent
 
@@ -38,17 +39,24 @@ class Case:
         """One of the case's files."""
         return FOLDER / f"{self.path}{suffix}"
 
-    def compile(self) -> tuple[Offline, Group]:
-        """What was read, and what the proxy gets."""
+    def compile(self, build: str = "") -> tuple[Offline, Group]:
+        """What was read, and what the proxy gets. ``build``: a preset, to whose version of Envoy
+        the proxy is moved.
+        """
         offline = read_path(self.file(".in.yaml"), make.registry(), Settings())
-        node = self.file(".node.json")
-        wanted = parse_node(node.read_bytes()) if node.exists() else preset()
-        return offline, offline.group(profile(wanted, offline.registry).group)
+        return offline, offline.group(profile(self.node(build), offline.registry).group)
 
-    def stock(self) -> bool:
-        """Whether a stock Envoy has every filter that this proxy has."""
-        node = self.file(".node.json")
-        return not node.exists() or parse_node(node.read_bytes()).type_urls <= type_urls(DEFAULT)
+    def node(self, build: str = "") -> Node:
+        """The proxy, with that build's version of Envoy if one is named."""
+        file = self.file(".node.json")
+        if not file.exists():
+            return preset(build or DEFAULT)
+        node = parse_node(file.read_bytes())
+        return replace(node, version=PRESETS[build]) if build else node
+
+    def stock(self, build: str) -> bool:
+        """Whether that build of Envoy has every filter that this proxy has."""
+        return self.node(build).type_urls <= type_urls(build)
 
 
 CASES = [

@@ -55,6 +55,16 @@ def test_the_answer_says_rule_destinations_and_every_route_that_was_considered(
     assert answer["considered"][0]["reason"] == "method is 'hello', not 'refund'"
 
 
+def test_the_proxys_version_says_how_a_regex_reads_letters(run: Run, examples: Path) -> None:
+    text = "".join(f"---\n{file.read_text()}" for file in make.rule_files(examples / "dubbo"))
+    assert "{exact: refund}" in text
+    text = text.replace("{exact: refund}", "{regex: r.fund}")
+    for preset, matched in (("envoy-1.36", True), ("envoy-1.40", False)):
+        args = (*ORDERS, "method=r\u00e9fund", "--preset", preset, "-o", "json")
+        answer = json.loads(run("explain", "-", *args, stdin=text).stdout)
+        assert answer["considered"][0]["matched"] is matched
+
+
 def test_hosts_are_compared_without_case(run: Run, examples: Path) -> None:
     def shouted(file: Path) -> str:
         return file.read_text().replace("orders.example", "Orders.EXAMPLE")

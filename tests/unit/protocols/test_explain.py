@@ -205,6 +205,23 @@ def test_names_of_attributes_are_exact() -> None:
 
 
 @pytest.mark.parametrize(
+    ("pattern", "old", "new"),
+    [
+        ("h.llo", True, False),
+        ("h..llo", False, True),
+        ("h[ä-ü]llo", True, False),
+        ("hö.*", True, True),
+    ],
+)
+def test_a_regex_reads_letters_before_envoy_1_39_and_bytes_since(
+    pattern: str, *, old: bool, new: bool
+) -> None:
+    routes = [route(method=Matcher(MatchKind.REGEX, pattern))]
+    for envoy, matches in (((1, 38), old), ((1, 39), new)):
+        assert (decide(routes, {"method": "höllo"}, envoy=envoy).route is not None) is matches
+
+
+@pytest.mark.parametrize(
     ("matcher", "value", "said"),
     [
         (exact("hello"), "hello", "method is 'hello'"),
