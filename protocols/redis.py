@@ -34,6 +34,7 @@ from meltemi.protocols.envoy import fraction, network_filter, seconds
 from meltemi.protocols.guard import redis_prefix_error
 from meltemi.protocols.model import LoadBalancer, MatchKind, RedisFault, RedisSettings
 from meltemi.protocols.problem import Problem
+from meltemi.protocols.redis_commands import lacking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -299,4 +300,12 @@ def findings(
             scope.service.ref.at("metadata.annotations[meltemi.io/resp]"),
             "Envoy serves RESP3 from 1.40 on",
             "upgrade the proxy, or let clients speak RESP2",
+        )
+    envoy = scope.target.capability.version
+    if refused := lacking(envoy):
+        yield Problem(
+            "MEL0505",
+            scope.port.ref,
+            f"Envoy {envoy[0]}.{envoy[1]} answers `unknown command` to {', '.join(refused)}",
+            "upgrade the proxy where clients need them; most do without HELLO and CLIENT",
         )

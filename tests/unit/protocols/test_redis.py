@@ -201,7 +201,8 @@ def test_the_commands_of_a_fault_are_lower_case() -> None:
     [
         (2, (1, 40), 0, []),
         (3, (1, 40), 1, []),
-        (3, (1, 39), 0, ["MEL0407"]),
+        (3, (1, 39), 0, ["MEL0407", "MEL0505"]),
+        (3, (0, 0), 0, ["MEL0407"]),
     ],
 )
 def test_resp3_is_served_where_envoy_has_it(
@@ -212,3 +213,19 @@ def test_resp3_is_served_where_envoy_has_it(
     message = redis_proxy_pb2.RedisProxy.FromString(packed(mesh, group))
     assert message.protocol_version == served
     assert told(group=group, resp=resp) == problems
+
+
+# -- commands -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("version", "refused"),
+    [((1, 39), "CLIENT"), ((1, 37), "BITFIELD_RO, CLIENT, HEXPIRE, HEXPIREAT, HEXPIRETIME")],
+)
+def test_an_old_envoy_is_said_to_refuse_commands(version: tuple[int, int], refused: str) -> None:
+    mesh = make.mesh(make.service(protocol="redis"))
+    group = make.group(proxy=make.capability(version=version))
+    (problem,) = make.problems(mesh, group)
+    assert problem.code == "MEL0505"
+    envoy = ".".join(map(str, version))
+    assert problem.cause.startswith(f"Envoy {envoy} answers `unknown command` to {refused}")
