@@ -15,6 +15,7 @@ import yaml
 from meltemi.protocols.naming import ClusterName, SplitName
 from meltemi.testing.control_plane import MeltemiProcess
 from meltemi.testing.dubbo import DubboServer, dubbo_caller
+from meltemi.testing.envoy_binary import ENVOY_VERSION
 from meltemi.testing.load import Load
 from meltemi.testing.ports import LOOPBACK, Address, free_port
 from meltemi.testing.standalone import EmbeddedMeltemi, standalone_envoy
@@ -285,6 +286,7 @@ async def staged(
     sotw: bool = False,
     drain_s: int = 600,
     method: str = "hello",
+    version: str = ENVOY_VERSION,
 ) -> AsyncGenerator[Stage]:
     """A stage with one server per name, subsets v1 and v2, these routes, and load under way."""
     speech, port = SPEECHES[protocol], free_port()
@@ -294,7 +296,7 @@ async def staged(
         save(folder / "service.yaml", entry(protocol, port, endpoints))
         save(folder / "rules.yaml", subsets("v1", "v2"), rule(*routes))
         meltemi = await closing.enter_async_context(serve(folder))
-        envoy = standalone_envoy(meltemi.xds, drain_s=drain_s, sotw=sotw)
+        envoy = standalone_envoy(meltemi.xds, drain_s=drain_s, sotw=sotw, version=version)
         await closing.enter_async_context(envoy)
         await envoy.wait_ready()
         connect = speech.caller(Address(LOOPBACK, port), method)

@@ -14,11 +14,13 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from meltemi.testing.control_plane import MeltemiProcess
+from meltemi.testing.envoy_binary import ENVOY_VERSION, ENVOY_VERSIONS
 from meltemi.testing.load import Load
 from meltemi.testing.ports import LOOPBACK, Address, free_ports
 from meltemi.testing.redis_connection import RedisConnection, RedisRefusedError, redis_caller
 from meltemi.testing.standalone import standalone_envoy
 from meltemi.testing.valkey import Valkey
+from tests.abilities import Seen, saw
 from tests.envoy.rig import PATIENCE_S, entry, save, trouble, until_stat
 
 if TYPE_CHECKING:
@@ -103,7 +105,9 @@ class RedisStage:
 
 
 @asynccontextmanager
-async def staged(folder: Path, *, drain_s: int = 600) -> AsyncGenerator[RedisStage]:
+async def staged(
+    folder: Path, *, drain_s: int = 600, sotw: bool = False, version: str = ENVOY_VERSION
+) -> AsyncGenerator[RedisStage]:
     """Everything is mirrored, at 0 %."""
     async with AsyncExitStack() as opening:
         servers = {host: await opening.enter_async_context(Valkey()) for host in HOSTS}
@@ -113,14 +117,24 @@ async def staged(folder: Path, *, drain_s: int = 600) -> AsyncGenerator[RedisSta
         stage.save_entry(COPY)
         stage.save(stage.mirrored(0))
         meltemi = await opening.enter_async_context(MeltemiProcess(folder))
-        stage.envoy = standalone_envoy(meltemi.xds, drain_s=drain_s)
+        stage.envoy = standalone_envoy(meltemi.xds, drain_s=drain_s, sotw=sotw, version=version)
         await opening.enter_async_context(stage.envoy)
         await stage.envoy.wait_ready()
         yield stage
 
 
-async def test_the_percentage_of_a_mirror_changes_on_open_connections(tmp_path: Path) -> None:
-    async with staged(tmp_path) as stage, Load(redis_caller(stage.address, "INCR", KEY)) as load:
+@pytest.mark.parametrize(
+    ("version", "sotw"),
+    [(ENVOY_VERSION, False), (ENVOY_VERSIONS[0], False), (ENVOY_VERSIONS[0], True)],
+    ids=["new-delta", "old-delta", "old-sotw"],
+)
+async def test_the_percentage_of_a_mirror_changes_on_open_connections(
+    tmp_path: Path, version: str, *, sotw: bool
+) -> None:
+    async with (
+        staged(tmp_path, sotw=sotw, version=version) as stage,
+        Load(redis_caller(stage.address, "INCR", KEY)) as load,
+    ):
         assert await stage.copied(load, 200) == 0
         stage.save(stage.mirrored(100))
         await stage.until_count(COPY, 1)
@@ -128,8 +142,9 @@ async def test_the_percentage_of_a_mirror_changes_on_open_connections(tmp_path: 
         stage.save(stage.mirrored(50))
         await stage.until_copied(load, 0.5)
         report, changes = load.report(), await stage.listener_changes()
-    assert trouble(report) == {}
-    assert changes == dict.fromkeys(changes, 0)
+        assert trouble(report) == {}
+        assert changes == dict.fromkeys(changes, 0)
+        await saw(stage.envoy, "redis", Seen.MIRRORED)
 
 
 async def test_other_routes_are_another_listener_and_close_connections(tmp_path: Path) -> None:
@@ -189,14 +204,16 @@ async def test_a_prefix_moves_to_a_new_server_while_old_connections_drain(tmp_pa
         assert await stage.count(NEXT) >= new + 90
         stats, changes = await stage.envoy.stats(prefix), await stage.listener_changes()
         report = load.report()
-    assert trouble(report) == {}
-    assert stats[f"{prefix}downstream_cx_total"] == 16
-    assert changes["listener_in_place_updated"] == 1
+        assert trouble(report) == {}
+        assert stats[f"{prefix}downstream_cx_total"] == 16
+        assert changes["listener_in_place_updated"] == 1
+        await saw(stage.envoy, "redis", Seen.MOVED_PREFIX)
 
 
-async def test_transactions_are_refused_while_a_rule_mirrors(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", ENVOY_VERSIONS)
+async def test_transactions_are_refused_while_a_rule_mirrors(tmp_path: Path, version: str) -> None:
     async with (
-        staged(tmp_path, drain_s=1) as stage,
+        staged(tmp_path, drain_s=1, version=version) as stage,
         await RedisConnection.open(stage.address) as client,
     ):
         with pytest.raises(RedisRefusedError):

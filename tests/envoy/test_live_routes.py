@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from meltemi.protocols.types import type_table
+from meltemi.testing.envoy_binary import ENVOY_VERSION, ENVOY_VERSIONS
 from meltemi.testing.ports import LOOPBACK, Address, unanswered_address
 from meltemi.testing.standalone import embedded_meltemi
 from meltemi.xds.resource import Removal
+from tests.abilities import Seen, saw
 from tests.envoy.rig import PATIENCE_S, SPEECHES, route, share, staged, trouble
 
 if TYPE_CHECKING:
@@ -34,8 +36,22 @@ by_protocol = pytest.mark.parametrize("protocol", SPEECHES)
 async def test_every_change_of_a_rule_arrives_on_open_connections_without_a_failed_call(
     tmp_path: Path, protocol: str, *, sotw: bool
 ) -> None:
+    await every_change_arrives(tmp_path, protocol, sotw=sotw, version=ENVOY_VERSION)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "sotw"), [("dubbo", False), ("thrift", True)], ids=["dubbo-delta", "thrift-sotw"]
+)
+async def test_the_same_changes_arrive_at_an_old_envoy(
+    tmp_path: Path, protocol: str, *, sotw: bool
+) -> None:
+    await every_change_arrives(tmp_path, protocol, sotw=sotw, version=ENVOY_VERSIONS[0])
+
+
+async def every_change_arrives(folder: Path, protocol: str, *, sotw: bool, version: str) -> None:
+    """Weights, a route of one method, a new cluster, and no old ones."""
     weighted = route(v1=80, v2=20)
-    async with staged(tmp_path, protocol, weighted, sotw=sotw, drain_s=1) as stage:
+    async with staged(folder, protocol, weighted, sotw=sotw, drain_s=1, version=version) as stage:
         assert share(await stage.calls(), "v2") == pytest.approx(0.2, abs=0.02)
         stage.save_rules(route(v1=10, v2=90))
         await stage.until_share("v2", 0.9)
@@ -44,6 +60,7 @@ async def test_every_change_of_a_rule_arrives_on_open_connections_without_a_fail
         await to_a_new_cluster(stage)
         await without_the_old_clusters(stage)
         assert trouble(stage.load.report()) == {}
+        await saw(stage.envoy, protocol, Seen.CHANGED)
 
 
 async def to_a_new_cluster(stage: Stage) -> None:
