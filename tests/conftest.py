@@ -1,4 +1,6 @@
-"""Flags, hypothesis profiles, and the summary that says which real servers the tests drove."""
+"""Flags, hypothesis profiles, and what the tests drove and saw: the summary names the real servers,
+and what works on them is compared with ``docs/abilities.json``.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,8 @@ import pytest
 from hypothesis import settings
 
 from meltemi.testing import evidence
+from meltemi.testing.evidence import Ability
+from tests import abilities
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -22,17 +26,32 @@ settings.load_profile("default")
 
 _tests_by_server = pytest.StashKey[dict[str, set[str]]]()
 _servers_by_fixture = pytest.StashKey[dict[str, set[str]]]()
+_seen = pytest.StashKey[set[Ability]]()
+_left_out = pytest.StashKey[set[str]]()
+_surprises = pytest.StashKey[list[str]]()
+_passed = pytest.StashKey[bool]()
+
+NARROWING = ("keyword", "markexpr", "deselect", "lf", "collectonly", "maxfail")
+"""Options with which not every test runs."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-golden", action="store_true", help="write what is compiled as the golden files"
     )
+    parser.addoption(
+        "--update-abilities",
+        action="store_true",
+        help="write what the tests saw to work into docs/abilities.json and README.md",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_tests_by_server] = defaultdict[str, set[str]](set)
     config.stash[_servers_by_fixture] = {}
+    config.stash[_seen] = set()
+    config.stash[_left_out] = set()
+    config.stash[_surprises] = []
 
 
 @pytest.hookimpl(wrapper=True)
@@ -48,13 +67,47 @@ def pytest_fixture_setup(
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """A test drove what was started for it, and what a shared fixture of it had started before."""
-    with evidence.collecting() as servers:
+    with evidence.collecting() as servers, evidence.collecting_abilities() as seen:
         result = yield
+    if item.stash.get(_passed, False):
+        item.config.stash[_seen] |= seen
+    elif item.get_closest_marker("envoy"):
+        item.config.stash[_left_out].add(item.nodeid)
     for fixture in getattr(item, "fixturenames", ()):
         servers |= item.config.stash[_servers_by_fixture].get(fixture, set())
     for server in servers:
         item.config.stash[_tests_by_server][server].add(item.nodeid)
     return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if call.when == "call":
+        item.stash[_passed] = report.passed
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """What works is what the last complete run saw: the file follows it, or the run fails."""
+    config = session.config
+    seen: set[Ability] = config.stash[_seen]
+    complete = _is_complete(config)
+    if config.getoption("--update-abilities"):
+        abilities.write(seen if complete else seen | abilities.read())
+    elif session.exitstatus == pytest.ExitCode.OK:
+        config.stash[_surprises] = abilities.differences(seen, abilities.read(), complete=complete)
+        if config.stash[_surprises]:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _is_complete(config: pytest.Config) -> bool:
+    """Whether every test ran that can see an ability."""
+    everything = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    chosen = any(config.getoption(name) for name in NARROWING)
+    return everything and not chosen and not config.stash[_left_out]
 
 
 def pytest_terminal_summary(
@@ -63,6 +116,10 @@ def pytest_terminal_summary(
     tests_by_server = config.stash[_tests_by_server]
     drove = [f"{server} ({_tests(tests_by_server[server])})" for server in sorted(tests_by_server)]
     terminalreporter.write_line(f"real servers: {', '.join(drove) or 'none'}")
+    if surprises := config.stash[_surprises]:
+        terminalreporter.section("docs/abilities.json is not what the tests saw", red=True)
+        terminalreporter.write_line("\n".join(surprises))
+        terminalreporter.write_line("If that is right: make test ARGS=--update-abilities")
 
 
 def _tests(nodes: set[str]) -> str:

@@ -21,6 +21,7 @@ from meltemi.testing.fetching import UnavailableError
 from meltemi.testing.load import Load
 from meltemi.testing.ports import LOOPBACK, Address, free_port
 from meltemi.testing.standalone import embedded_meltemi, standalone_envoy
+from tests.abilities import Seen, saw
 from tests.envoy.rig import (
     HOST,
     PATIENCE_S,
@@ -235,6 +236,7 @@ async def test_weights_change_under_load_on_the_open_connection_without_a_failed
         assert share(await stage.calls(), "v2") == pytest.approx(0.9, abs=0.02)
         assert trouble(stage.load.report()) == {}
         assert await mesh.connections() == connections
+        await saw(mesh.envoy, "dubbo", Seen.JAVA)
 
 
 @pytest.mark.parametrize(

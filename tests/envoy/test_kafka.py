@@ -25,6 +25,7 @@ from meltemi.testing.kafka_clients import (
 )
 from meltemi.testing.ports import LOOPBACK, Address, free_port, free_ports
 from meltemi.testing.standalone import embedded_meltemi
+from tests.abilities import Seen, saw
 from tests.envoy.rig import save, until_stat
 
 if TYPE_CHECKING:
@@ -147,6 +148,7 @@ async def test_every_connection_of_every_client_passes_envoy(stage: Stage) -> No
     assert min((await stage.connections()).values()) > 0
     assert stage.kafka.direct_connections() == ()
     assert stage.codes() == []
+    await saw(stage.envoy, "kafka", Seen.PASSED)
 
 
 async def test_groups_and_transactions_work(stage: Stage) -> None:
@@ -165,6 +167,7 @@ async def test_groups_and_transactions_work(stage: Stage) -> None:
     assert {number for number in committed if number >= 1000} == {*range(1000, 1005)}
     assert {each.partition for each in group.reads} == {0, 1, 2, 3}
     assert stage.kafka.direct_connections() == ()
+    await saw(stage.envoy, "kafka", Seen.GROUPS)
 
 
 async def test_a_broker_that_moves_by_a_saved_file_costs_no_record(stage: Stage) -> None:
@@ -188,6 +191,7 @@ async def test_a_broker_that_moves_by_a_saved_file_costs_no_record(stage: Stage)
     assert await stage.envoy.listeners() == listeners
     assert (await stage.envoy.stats("listener_manager."))["listener_manager.listener_modified"] == 0
     assert stage.kafka.direct_connections() == ()
+    await saw(stage.envoy, "kafka", Seen.MOVED_BROKER)
 
 
 async def test_a_new_client_gets_past_a_dead_broker(stage: Stage) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from meltemi.testing.ports import LOOPBACK, Address, free_port
 from meltemi.testing.standalone import embedded_meltemi, standalone_envoy
+from tests.abilities import Seen, saw
 from tests.envoy.rig import PATIENCE_S, save
 
 if TYPE_CHECKING:
@@ -104,3 +105,4 @@ async def test_the_server_name_decides_and_without_a_known_one_nobody_answers(
 
             await envoy.process.wait_until(has_moved, "lead to the broker's new place", PATIENCE_S)
             assert await who_answers(at, hello(f"broker-1.{DOMAIN}")) == "one"
+            await saw(envoy, "kafka", Seen.SERVER_NAMES)

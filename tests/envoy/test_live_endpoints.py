@@ -10,6 +10,7 @@ from envoy_data_plane.envoy.config.cluster.v3 import Cluster
 from meltemi.protocols import envoy
 from meltemi.testing.control_plane import MeltemiProcess
 from meltemi.testing.standalone import embedded_meltemi
+from tests.abilities import Seen, saw
 from tests.envoy.rig import SPEECHES, route, share, staged, trouble, versions
 
 if TYPE_CHECKING:
@@ -36,8 +37,9 @@ async def test_a_killed_destination_hands_its_share_over_after_the_next_check(
         healthy = f"cluster.{stage.split()}.membership_healthy"
         await stage.until_stat(healthy, lambda now: now == 1)
         report = await stage.calls()
-    assert trouble(report) == {}
-    assert share(report, "v1") == 1
+        assert trouble(report) == {}
+        assert share(report, "v1") == 1
+        await saw(stage.envoy, protocol, Seen.HANDED_OVER)
 
 
 def unchecked(_: ClusterOptions) -> list[HealthCheck]:
@@ -105,6 +107,7 @@ async def test_servers_are_replaced_one_after_the_other_without_a_failed_call(
             assert share(report, f"v1.{turn + 1}") == 1
             await stage.servers[f"v1.{turn}"].stop()
         assert trouble(stage.load.report()) == {}
+        await saw(stage.envoy, "dubbo", Seen.REPLACED)
 
 
 async def test_a_server_that_stops_before_it_leaves_the_file_fails_calls(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from meltemi.protocols.dubbo import GENERIC_PROXY
 from meltemi.testing.control_plane import MeltemiProcess
 from meltemi.xds.resource import CLUSTER, ENDPOINT, LISTENER, RUNTIME
+from tests.abilities import Seen, saw
 from tests.envoy.rig import PATIENCE_S, route, share, staged, trouble
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ async def test_a_restart_sends_nothing_again_and_later_changes_arrive(tmp_path: 
         await stage.until_share("v2", 0.9)
         assert sum((await received(stage)).values()) == sum(before.values()) + 1
         assert trouble(stage.load.report()) == {}
+        await saw(stage.envoy, "dubbo", Seen.RESTARTED)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from meltemi.protocols.model import Destination, Endpoint
 from meltemi.testing.dubbo import DubboClient, DubboServer
 from meltemi.testing.ports import Address
 from tests import make
+from tests.abilities import Seen, saw
 from tests.envoy.serving import BIND, served
 
 pytestmark = pytest.mark.envoy
@@ -47,6 +48,7 @@ async def test_calls_are_shared_as_the_weights_say(
         opening = DubboClient.open(Address(BIND, make.PORT))
         client = await closing.enter_async_context(await opening)
         answers = [await client.call("demo.Greeter", "hello") for _ in range(200)]
-    # The choice of a locality is deterministic: exact after 100 calls and after 200.
-    found = Counter(str(answer.value) for answer in answers)
-    assert found == {version: 2 * share for version, share in expected.items()}
+        # The choice of a locality is deterministic: exact after 100 calls and after 200.
+        found = Counter(str(answer.value) for answer in answers)
+        assert found == {version: 2 * share for version, share in expected.items()}
+        await saw(on.envoy, "dubbo", Seen.SHARES)
