@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 from meltemi.demo.story import BROKEN_CODE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from meltemi.demo.story import Step
 
 TOLERANCE: Final = 0.03
@@ -95,6 +97,21 @@ def failures_claim(totals: Totals) -> Claim:
     """No call failed. ``totals``: of the whole demo."""
     held = totals.failed == 0 and totals.calls > 0
     return Claim("No call failed", held, failed_of(totals.failed, totals.calls))
+
+
+def records_claim(written: int, lost: int, failed: int) -> Claim:
+    """Kafka has every record that it acknowledged, and none was given up."""
+    held = lost == 0 and failed == 0 and written > 0
+    return Claim("Kafka: no record was lost", held, f"{lost} of {written:,} records lost")
+
+
+def passage_claim(passed: Sequence[int], direct: int) -> Claim:
+    """``passed``: connections of clients on each of Envoy's listeners for Kafka; ``direct``: those
+    that brokers accepted from somebody else than Envoy.
+    """
+    measured = f"{sum(passed)} on {len(passed)} listeners of Envoy, {direct} past it"
+    held = direct == 0 and all(passed)
+    return Claim("Kafka: every connection of every client passed Envoy", held, measured)
 
 
 def connections_claim(totals: Totals) -> Claim:

@@ -6,19 +6,21 @@ import json
 import re
 import shutil
 import tempfile
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from meltemi.controller.bootstrap import Wish, bootstrap
+from meltemi.demo import brokers
 from meltemi.demo.backends import Backends, backends
 from meltemi.testing.control_plane import MeltemiProcess
 from meltemi.testing.envoy import Envoy
+from meltemi.testing.kafka import UPSTREAM_BIND
 from meltemi.testing.ports import LOOPBACK, Address, free_ports
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping
+    from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 
     from meltemi.demo.story import Edit
 
@@ -33,18 +35,22 @@ SERVICES: Final = {
     "sessions.example": 6379,
     "sessions-next.example": 6380,
 }
-"""What the examples serve: host and port as clients would call them."""
+"""What the examples serve but for Kafka: host and port as clients would call them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rig:
-    """Everything is up. ``entrances``: where Envoy listens for a host."""
+    """Everything is up, but for Kafka, which may be starting or not be there at all.
+
+    ``entrances``: where Envoy listens for a host.
+    """
 
     rules: Path
     backends: Backends
     meltemi: MeltemiProcess
     envoy: Envoy
     entrances: Mapping[str, Address]
+    kafka: brokers.Brokers | None = None
 
     def save(self, edit: Edit) -> None:
         """Save an edited file as an editor does: complete, by a rename."""
@@ -77,30 +83,37 @@ class Rig:
 
 
 @asynccontextmanager
-async def rig(say: Callable[[str], None]) -> AsyncGenerator[Rig]:
+async def rig(say: Callable[[str], None], *, with_kafka: bool) -> AsyncGenerator[Rig]:
     """Start it; everything has ended and nothing is left when the context ends.
 
     ``say`` gets a sentence for each thing that starts. Raises ServerProcessError and OSError.
     """
-    with tempfile.TemporaryDirectory(prefix="meltemi-demo-") as scratch:
-        folder = Path(scratch)
+    async with AsyncExitStack() as up:
+        folder = Path(up.enter_context(tempfile.TemporaryDirectory(prefix="meltemi-demo-")))
+        entrances = _entrances()
+        kafka = None
+        if with_kafka:
+            say("Starting two brokers of a Kafka beside everything else")
+            kafka = await up.enter_async_context(brokers.starting(folder / "kafka", entrances))
         say("Starting two versions of a Dubbo, a Thrift and a Redis service")
-        async with backends() as servers:
-            rules = folder / "rules"
-            copy_examples(EXAMPLES, rules, servers.ports)
-            say(f"Starting Meltemi on a copy of the examples: {rules}")
-            async with MeltemiProcess(rules, folder=folder) as meltemi:
-                say("Starting Envoy, which gets everything else from Meltemi over xDS")
-                entrances = _entrances()
-                document = _bootstrap(meltemi.xds, entrances)
-                async with Envoy(document, folder=folder) as envoy:
-                    await envoy.wait_ready()
-                    yield Rig(rules, servers, meltemi, envoy, entrances)
+        servers = await up.enter_async_context(backends())
+        rules = folder / "rules"
+        ports = {**servers.ports, **(kafka.ports(entrances) if kafka else {})}
+        copy_examples(EXAMPLES, rules, ports, (*FOLDERS, "kafka") if kafka else FOLDERS)
+        say(f"Starting Meltemi on a copy of the examples: {rules}")
+        meltemi = await up.enter_async_context(MeltemiProcess(rules, folder=folder))
+        say("Starting Envoy, which gets everything else from Meltemi over xDS")
+        document = _bootstrap(meltemi.xds, entrances)
+        envoy = await up.enter_async_context(Envoy(document, folder=folder))
+        await envoy.wait_ready()
+        yield Rig(rules, servers, meltemi, envoy, entrances, kafka)
 
 
-def copy_examples(examples: Path, target: Path, ports: Mapping[int, int]) -> None:
+def copy_examples(
+    examples: Path, target: Path, ports: Mapping[int, int], folders: Iterable[str] = FOLDERS
+) -> None:
     """The files of the demo's protocols, with each port in ``ports`` replaced by its value."""
-    for folder in FOLDERS:
+    for folder in folders:
         shutil.copytree(examples / folder, target / folder)
     expected = re.compile(rf"\b({'|'.join(map(str, ports))})\b")
     for file in target.rglob("*.yaml"):
@@ -108,12 +121,19 @@ def copy_examples(examples: Path, target: Path, ports: Mapping[int, int]) -> Non
 
 
 def _entrances() -> dict[str, Address]:
-    ports = free_ports(len(SERVICES))
-    return {host: Address(LOOPBACK, port) for host, port in zip(SERVICES, ports, strict=True)}
+    hosts = (*SERVICES, *brokers.SERVICES)
+    return {
+        host: Address(LOOPBACK, port)
+        for host, port in zip(hosts, free_ports(len(hosts)), strict=True)
+    }
 
 
 def _bootstrap(xds: Address, entrances: Mapping[str, Address]) -> dict[str, Any]:
-    """The rules keep the ports that clients know; this proxy says where it really listens."""
-    ports = {f"{host}:{SERVICES[host]}": address.port for host, address in entrances.items()}
+    """The rules keep the ports that clients know; this proxy says where it really listens, and goes
+    to servers from an address of its own, by which Kafka's brokers tell it from others.
+    """
+    numbers = {**SERVICES, **brokers.SERVICES}
+    ports = {f"{host}:{numbers[host]}": address.port for host, address in entrances.items()}
     wish = Wish(xds.host, xds.port, id="demo", metadata={"ports": dict(ports)})
-    return bootstrap(wish).document
+    cluster_manager = {"upstream_bind_config": UPSTREAM_BIND}
+    return {**bootstrap(wish).document, "cluster_manager": cluster_manager}

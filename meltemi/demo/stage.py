@@ -7,6 +7,7 @@ import signal
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, cast
 
+from meltemi.demo import brokers
 from meltemi.demo.backends import PASSWORD
 from meltemi.demo.claims import (
     connections_claim,
@@ -46,7 +47,8 @@ def main(stay: bool) -> int:
     with Show() as show:
         try:
             envoy_binary(progress=show.say)
-            return asyncio.run(_until_stopped(show, stay=stay))
+            with_kafka = brokers.kafka_at_hand(show.say)
+            return asyncio.run(_until_stopped(show, stay=stay, with_kafka=with_kafka))
         except KeyboardInterrupt:
             return STOPPED
         except EnvoyUnavailableError as error:
@@ -66,9 +68,9 @@ def _cause(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-async def _until_stopped(show: Show, *, stay: bool) -> int:
+async def _until_stopped(show: Show, *, stay: bool, with_kafka: bool) -> int:
     """Signals stop the play once; the orderly end of what runs is then left to go its way."""
-    play = asyncio.create_task(_play(show, stay=stay))
+    play = asyncio.create_task(_play(show, stay=stay, with_kafka=with_kafka))
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -83,8 +85,8 @@ async def _until_stopped(show: Show, *, stay: bool) -> int:
     return STOPPED
 
 
-async def _play(show: Show, *, stay: bool) -> int:
-    async with rig(show.say) as up, crowd(up.entrances) as calls:
+async def _play(show: Show, *, stay: bool, with_kafka: bool) -> int:
+    async with rig(show.say, with_kafka=with_kafka) as up, crowd(up.entrances) as calls:
         show.say(f"Calling on {calls.totals().connections} open connections")
         try:
             claims = await _story(show, up, calls)
@@ -106,6 +108,9 @@ async def _story(show: Show, up: Rig, calls: Crowd) -> list[Claim]:
         claims += await _mistake(show, measured[BREAK.traffic], up, calls)
         claims.append(await _step(show, FIX, measured[FIX.traffic], up, calls))
         claims.append(fixed_claim(await errors_left(up)))
+        if up.kafka is not None:
+            heed_cancellation()
+            claims += await brokers.play(show, up.kafka, up, calls)
         until_now = calls.totals()
         claims.append(connections_claim(until_now))
         claims.append(await _step(show, PREFIX, measured[PREFIX.traffic], up, calls))

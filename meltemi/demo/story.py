@@ -11,9 +11,10 @@ from typing import Final, Literal
 DUBBO_RULES = "dubbo/routes.yaml"
 THRIFT_RULES = "thrift/routes.yaml"
 REDIS_RULES = "redis/routes.yaml"
+KAFKA_CLUSTER = "kafka/cluster.yaml"
 
-ProtocolName = Literal["Dubbo", "Thrift", "Redis"]
-Traffic = Literal["orders", "refunds", "catalog", "reservations", "sessions", "carts"]
+ProtocolName = Literal["Dubbo", "Thrift", "Redis", "Kafka"]
+Traffic = Literal["orders", "refunds", "catalog", "reservations", "sessions", "carts", "records"]
 """The kinds of calls that run all the time; each edit shows in one of them."""
 
 
@@ -54,7 +55,7 @@ class Step:
     after: float
     towards: Literal["v1", "v2"] = "v2"
     sign: str = ""
-    shares: Literal["v1/v2", "mirrored"] = "v1/v2"
+    shares: Literal["v1/v2", "mirrored", "answered"] = "v1/v2"
 
     def told(self, before: float, after: float) -> str:
         """Two shares of the new version, in the words of this step."""
@@ -62,7 +63,7 @@ class Step:
 
     def _told(self, share: float) -> str:
         percent = f"{100 * share:.0f}"
-        return percent + " %" if self.shares == "mirrored" else f"{100 - 100 * share:.0f}/{percent}"
+        return f"{100 - 100 * share:.0f}/{percent}" if self.shares == "v1/v2" else f"{percent} %"
 
 
 def _two_versions(before: tuple[int, int], after: tuple[int, int]) -> tuple[tuple[str, str], ...]:
@@ -187,3 +188,17 @@ FIX: Final = Step(
     before=0.0,
     after=1.0,
 )
+
+
+def move(old: int, new: int) -> Step:
+    """Broker 2 listens at another port than before, and the file is told so."""
+    return Step(
+        protocol="Kafka",
+        title="broker 2 moves while a producer writes",
+        edit=Edit(KAFKA_CLUSTER, ((f"port: {old}}}", f"port: {new}}}"),)),
+        traffic="records",
+        before=0.0,
+        after=1.0,
+        sign="first answer of the moved broker",
+        shares="answered",
+    )

@@ -100,11 +100,10 @@ class Mirrored:
         self._copied = 0
 
     async def share(self) -> float:
-        written, copied = await _count(self._current), await _count(self._successor)
+        written, copied = await self._counts()
         await self._traffic.fresh(enough(self._traffic))
-        self._copied = await _count(self._successor)
-        written = await _count(self._current) - written
-        return (self._copied - copied) / written if written else 0.0
+        now_written, self._copied = await self._counts()
+        return (self._copied - copied) / (now_written - written) if now_written > written else 0.0
 
     async def changed(self, towards: str) -> float:
         # Nothing in another process wakes us.
@@ -112,6 +111,10 @@ class Mirrored:
             heed_cancellation()
             await asyncio.sleep(0.001)
         return Load.now()
+
+    async def _counts(self) -> tuple[int, int]:
+        """What was written and copied until the same moment, also where this process is slow."""
+        return await asyncio.gather(_count(self._current), _count(self._successor))
 
 
 async def _count(server: RedisConnection) -> int:

@@ -14,6 +14,8 @@ from meltemi.demo.claims import (
     failures_claim,
     finding_claim,
     fixed_claim,
+    passage_claim,
+    records_claim,
     step_claim,
 )
 from meltemi.demo.story import STEPS
@@ -75,3 +77,23 @@ def test_no_reconnect_is_a_claim_about_connections_that_were_open() -> None:
     assert connections_claim(TOTALS).held
     assert not connections_claim(replace(TOTALS, reconnects=1)).held
     assert not connections_claim(replace(TOTALS, connections=0)).held
+
+
+@pytest.mark.parametrize(
+    ("written", "lost", "failed", "held"),
+    [(100, 0, 0, True), (100, 1, 0, False), (100, 0, 1, False), (0, 0, 0, False)],
+)
+def test_records_are_claimed_when_all_of_some_are_there(
+    written: int, lost: int, failed: int, held: bool
+) -> None:
+    assert records_claim(written, lost, failed).held is held
+
+
+@pytest.mark.parametrize(
+    ("passed", "direct", "held"),
+    [([3, 1, 1], 0, True), ([3, 1, 1], 1, False), ([3, 1, 0], 0, False)],
+)
+def test_the_way_through_envoy_is_claimed_when_each_listener_was_used_and_nobody_went_round(
+    passed: list[int], direct: int, held: bool
+) -> None:
+    assert passage_claim(passed, direct).held is held

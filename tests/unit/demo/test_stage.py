@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from meltemi.demo import main, stage
+from meltemi.demo import brokers, main, stage
 from meltemi.testing.envoy_binary import EnvoyUnavailableError
+from meltemi.testing.fetching import UnavailableError
 from meltemi.testing.process import ServerProcessError
 
 if TYPE_CHECKING:
@@ -18,16 +19,21 @@ if TYPE_CHECKING:
 
 def break_rig(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     @asynccontextmanager
-    async def rig(_: Callable[[str], None]) -> AsyncGenerator[None]:
+    async def rig(_: Callable[[str], None], *, with_kafka: bool) -> AsyncGenerator[None]:
         raise ExceptionGroup("tasks", [error])
         yield
 
     monkeypatch.setattr(stage, "rig", rig)
     monkeypatch.setattr(stage, "envoy_binary", envoy_at_hand)
+    monkeypatch.setattr(brokers, "kafka_runtime", no_kafka)
 
 
 def envoy_at_hand(progress: Callable[[str], None]) -> Path | None:
     """Nothing to fetch."""
+
+
+def no_kafka(progress: Callable[[str], None]) -> None:
+    raise UnavailableError("Kafka cannot be fetched: check the network.")
 
 
 def test_without_an_envoy_it_says_why_and_the_code_is_3(
@@ -49,7 +55,10 @@ def test_what_the_machine_refuses_is_a_sentence_and_the_code_is_1(
 ) -> None:
     break_rig(monkeypatch, error)
     assert main(stay=False) == 1
-    assert capsys.readouterr().out == f"meltemi: the demo cannot go on: {error}\n"
+    assert capsys.readouterr().out == (
+        "Kafka is left out: Kafka cannot be fetched: check the network.\n"
+        f"meltemi: the demo cannot go on: {error}\n"
+    )
 
 
 def test_a_mistake_of_the_demo_itself_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:

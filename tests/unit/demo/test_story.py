@@ -9,9 +9,10 @@ import yaml
 
 from meltemi.controller.offline import compile_everything, read_path
 from meltemi.controller.settings import Settings
+from meltemi.demo import brokers
 from meltemi.demo.backends import PASSWORD
 from meltemi.demo.rig import EXAMPLES, SERVICES, copy_examples
-from meltemi.demo.story import BREAK, BROKEN_CODE, FIX, PREFIX, STEPS, Edit
+from meltemi.demo.story import BREAK, BROKEN_CODE, FIX, PREFIX, STEPS, Edit, move
 from meltemi.protocols.problem import Severity
 from meltemi.protocols.registry import load
 from tests import make
@@ -70,3 +71,29 @@ def test_the_demo_knows_the_hosts_ports_and_the_password_of_the_examples(rules: 
     assert {spec["hosts"][0]: spec["ports"][0]["number"] for spec in entries} == SERVICES
     (secret,) = (each for each in documents if each["kind"] == "Secret")
     assert secret["stringData"] == {"password": PASSWORD}
+
+
+def test_the_demo_knows_the_hosts_ports_and_brokers_of_the_kafka_example(tmp_path: Path) -> None:
+    ports = {9192: 40001, 9292: 40002, 19093: 40003, 19094: 40004}
+    rules = tmp_path / "rules"
+    copy_examples(EXAMPLES, rules, ports, ("kafka",))
+    mesh = read_path(rules, load(), Settings()).mesh
+    services = {host: found[0] for host, found in mesh.services.items()}
+    assert {host: each.ports[0].number for host, each in services.items()} == brokers.SERVICES
+    kafka = services[brokers.HOST].kafka
+    assert kafka is not None
+    assert [each.advertised for each in kafka.brokers] == [
+        ("127.0.0.1", 40003),
+        ("127.0.0.1", 40004),
+    ]
+
+
+def test_a_broker_that_moves_has_another_endpoint_and_nothing_else_changes(tmp_path: Path) -> None:
+    rules = tmp_path / "rules"
+    copy_examples(EXAMPLES, rules, {9292: 40002}, ("kafka",))
+    before = read_path(rules, load(), Settings()).mesh
+    save(rules, move(40002, 40009))
+    after = read_path(rules, load(), Settings()).mesh
+    assert after.services == before.services
+    (endpoint,) = after.endpoints["default", f"broker-{brokers.MOVES}.{brokers.HOST}"]
+    assert list(endpoint.ports.values()) == [40009]
