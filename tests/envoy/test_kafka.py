@@ -114,7 +114,9 @@ class Stage:
 async def staged(folder: Path, *, through_envoy: bool) -> AsyncGenerator[Stage]:
     """The brokers send clients to Envoy, or else to themselves."""
     numbers = (0, *BROKERS)
-    entrances = dict(zip(numbers, (Address(LOOPBACK, port) for port in free_ports(3)), strict=True))
+    entrances: Mapping[int, Address] = dict(
+        zip(numbers, (Address(LOOPBACK, port) for port in free_ports(3)), strict=True)
+    )
     told = {n: at for n, at in entrances.items() if n} if through_envoy else None
     mapped = {"{}:{}".format(*service(n)): at.port for n, at in entrances.items()}
     kafka = KafkaCluster(told)
