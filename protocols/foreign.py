@@ -29,7 +29,7 @@ TYPES: Mapping[str, type[Message]] = {
 }
 """What may stand in an ``Any``, by Envoy's name of the type."""
 
-_NAMES = {cls: name for name, cls in TYPES.items()}
+_NAMES: Mapping[type[Message], str] = {cls: name for name, cls in TYPES.items()}
 
 
 def foreign_filter(name: str, message: Message) -> Filter:

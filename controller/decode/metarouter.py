@@ -81,11 +81,18 @@ class WrittenDestination(Spec, frozen=True):
     port: PortSelector | None = None
 
 
+class RouteDestination(WrittenDestination, frozen=True):
+    """Of a route: a misspelt ``subset`` would send its requests to every version."""
+
+    STRICT: ClassVar[bool] = True
+
+
 class WeightedDestination(Spec, frozen=True):
     """One of ``route``."""
 
-    destination: WrittenDestination
+    destination: RouteDestination
     weight: Count = 0
+    STRICT: ClassVar[bool] = True
 
 
 class WrittenMirror(Spec, frozen=True):

@@ -107,6 +107,19 @@ def test_wrong_weights_cost_the_route_and_nothing_else(weights: tuple[int, ...])
 
 
 @pytest.mark.parametrize(
+    "misspelt", ["{destination: {host: a, subst: v1}}", "{destination: {host: a}, wight: 1}"]
+)
+def test_a_destination_that_is_misspelt_never_goes_to_every_version(misspelt: str) -> None:
+    (problem,) = problems(router(f"route: [{misspelt}]", PLAIN))
+    assert (problem.code, problem.unserved) == ("MEL0316", True)
+
+
+def test_a_mirror_that_is_misspelt_keeps_its_route() -> None:
+    (problem,) = problems(router(f"mirror: {{host: a, subst: v1}}, {PLAIN}", PLAIN))
+    assert (problem.code, problem.unserved) == ("MEL0103", False)
+
+
+@pytest.mark.parametrize(
     ("written", "field", "meant"),
     [
         ("matches: {attributes: {a: {exact: x}}}", "matches", "match"),
@@ -125,12 +138,6 @@ def test_a_match_that_is_misspelt_never_widens_the_route(
     assert (problem.code, problem.about.field) == ("MEL0316", f"spec.routes[0].{field}")
     assert (problem.next_step, problem.unserved) == (f"did you mean {meant}?", True)
     assert [route.flaw for route in value(text, Rule).routes] == [problem.cause, ""]
-
-
-def test_an_unknown_field_of_a_destination_is_a_warning_and_the_route_is_served() -> None:
-    text = router("route: [{destination: {host: shop, sub: v1}}]")
-    assert told(text) == [("MEL0103", "spec.routes[0].route[0].destination.sub")]
-    assert [route.flaw for route in value(text, Rule).routes] == [""]
 
 
 def test_the_flaw_of_a_route_is_not_that_of_one_whose_number_begins_alike() -> None:
