@@ -170,6 +170,7 @@ def _directions(up: Rig) -> tuple[str, ...]:
     """How to talk to what runs."""
     at = up.entrances
     redis = at["sessions.example"]
+    kafka = () if up.kafka is None else (f"Kafka   {at[brokers.HOST]}, topic {brokers.TOPIC}",)
     return (
         "",
         "Everything stays up until Ctrl-C, and calls go on. Edit the rules and watch the shares:",
@@ -177,6 +178,7 @@ def _directions(up: Rig) -> tuple[str, ...]:
         f"Dubbo   {at['orders.example']}, interface {INTERFACE}, any method",
         f"Thrift  {at['catalog.example']}, any method string m(1: string name)",
         f"Redis   {redis}: redis-cli -h {redis.host} -p {redis.port} -a {PASSWORD}",
+        *kafka,
         f"Meltemi http://{up.meltemi.admin}/findings and /proxies",
         f"Envoy   http://{up.envoy.admin}/config_dump?include_eds and /stats",
         f"Why a call goes where it goes: meltemi explain {up.rules} "

@@ -12,7 +12,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from envoy_data_plane.envoy.config.listener.v3 import Listener
 
+from meltemi.protocols.foreign import KAFKA_BROKER
+from meltemi.xds.resource import LISTENER
+from tests.golden.cases import Case
 from tests.kafka_broker import BYTES, MEANING
 
 SOURCE = Path(__file__).parent / "kafka_broker"
@@ -52,6 +56,30 @@ def test_go_reads_our_kafka_broker(reader: Path) -> None:
     ran = read(reader, BYTES)
     assert ran.stderr == ""
     assert json.loads(ran.stdout) == MEANING
+
+
+def filters(case: Case) -> list[bytes]:
+    """The kafka_broker of each listener of a golden case."""
+    _, group = case.compile()
+    chains = [
+        chain
+        for resource in group.snapshot.of_type(LISTENER).values()
+        for chain in Listener.parse(resource.body).filter_chains
+    ]
+    found = (each.typed_config for chain in chains for each in chain.filters)
+    return [any_.value for any_ in found if any_ and any_.type_url.endswith(KAFKA_BROKER)]
+
+
+def test_go_finds_nothing_wrong_with_the_filters_of_a_golden_case(reader: Path) -> None:
+    ran = [read(reader, body) for body in filters(Case("kafka/api-keys"))]
+    assert [each.stderr for each in ran] == ["", "", ""]
+    told = [json.loads(each.stdout) for each in ran]
+    assert {each["statPrefix"] for each in told} == {
+        "outbound|9092||kafka.example",
+        "outbound|19091||broker-1.kafka.example",
+        "outbound|19092||broker-2.kafka.example",
+    }
+    assert {str(each["apiKeysDenied"]) for each in told} == {"[19, 20]"}
 
 
 def test_go_refuses_what_envoy_would(reader: Path) -> None:
