@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from meltemi.testing.evidence import Ability, record_ability
+from tests import make
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / "docs" / "abilities.json"
 README = ROOT / "README.md"
+TITLES = {"tcp": "TCP"}
 BEGIN, END = "<!-- abilities: written by `make test ARGS=--update-abilities` -->\n", "<!-- end -->"
 
 
@@ -46,11 +48,12 @@ class Seen(StrEnum):
 
 
 async def saw(envoy: Envoy, protocol: str, ability: Seen) -> None:
-    """Say that this was seen, on each engine that this Envoy's listeners end in."""
+    """Say that this was seen, on each engine of the protocol that this Envoy's listeners end in."""
     for listener in await envoy.config_dump("dynamic_listeners"):
         for chain in listener["active_state"]["listener"]["filter_chains"]:
             engine = chain["filters"][-1]["name"].rpartition(".")[2]
-            record_ability(protocol, engine, ability, envoy.version)
+            if make.registry().engine(protocol, engine) is not None:
+                record_ability(protocol, engine, ability, envoy.version)
 
 
 def read() -> frozenset[Ability]:
@@ -90,7 +93,13 @@ def table(abilities: Collection[Ability]) -> str:
     for each in abilities:
         cells[each.protocol, each.engine, each.ability].add(each.envoy.rpartition(".")[0])
     lines = [
-        ["", *(f"{protocol.title()}: `{engine}`" for protocol, engine in columns)],
+        [
+            "",
+            *(
+                f"{TITLES.get(protocol, protocol.title())}: `{engine}`"
+                for protocol, engine in columns
+            ),
+        ],
         ["---"] * (len(columns) + 1),
         *(
             [row, *(", ".join(sorted(cells[*column, row])) for column in columns)]

@@ -31,6 +31,7 @@ from meltemi.testing.redis_connection import RedisConnection, RedisRefusedError
 from meltemi.testing.thrift import AsyncThriftClient, ThriftCallError, ThriftServer
 from meltemi.testing.valkey import Valkey
 from tests import make
+from tests.abilities import Seen, saw
 from tests.envoy.serving import BIND, Served, served
 
 if TYPE_CHECKING:
@@ -314,5 +315,6 @@ async def test_envoy_decides_as_explain_says(protocol: str, version: str) -> Non
                     if said != done:
                         wrong.append(f"explain {said}, Envoy {done}: {told(rule, request)}")
                     seen.add(done)
-    assert not wrong, f"{len(wrong)} of {RULES * REQUESTS}\n" + "\n".join(wrong[:8])
-    assert seen == {*SERVERS, OWN, ERROR}
+        assert not wrong, f"{len(wrong)} of {RULES * REQUESTS}\n" + "\n".join(wrong[:8])
+        assert seen == {*SERVERS, OWN, ERROR}
+        await saw(on.envoy, protocol, Seen.MATCHES)

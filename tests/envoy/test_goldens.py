@@ -11,6 +11,7 @@ from meltemi.controller.presets import PRESETS
 from meltemi.testing.envoy_binary import ENVOY_VERSIONS
 from meltemi.xds.resource import LISTENER, Key, Resource, content_version
 from tests import make
+from tests.abilities import Seen, saw
 from tests.envoy.serving import BIND, Served, served
 from tests.golden.cases import CASES, Case
 
@@ -59,6 +60,7 @@ async def test_envoy_knows_and_accepts_the_golden(build: str, case: Case) -> Non
         assert await refusals(on) == {}
         # A listener is active only when its route table has arrived.
         assert (await on.envoy.listeners()).keys() == wanted.of_type(LISTENER).keys()
+        await saw(on.envoy, case.path.partition("/")[0], Seen.ACCEPTED)
 
 
 def spoiled(resource: Resource, right: bytes, wrong: bytes) -> Resource:

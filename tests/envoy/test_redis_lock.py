@@ -10,6 +10,7 @@ from meltemi.testing.ports import Address
 from meltemi.testing.redis_connection import RedisConnection, RedisRefusedError
 from meltemi.testing.valkey import Valkey
 from tests import make
+from tests.abilities import Seen, saw
 from tests.envoy.serving import BIND, served
 
 pytestmark = pytest.mark.envoy
@@ -54,3 +55,4 @@ async def test_a_missing_secret_locks_until_it_is_there(version: str) -> None:
                     return await friend.ask("SET", "a", "1") == "OK"
 
             await on.envoy.process.wait_until(opened, "let the right password in", 10.0)
+            await saw(on.envoy, "redis", Seen.LOCKED)
