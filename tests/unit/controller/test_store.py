@@ -21,6 +21,7 @@ from meltemi.protocols.model import (
     DestinationPolicy,
     Dirty,
     Endpoint,
+    Kafka,
     Port,
     RedisSettings,
     Ref,
@@ -313,3 +314,13 @@ def test_the_mesh_is_a_live_view_that_nobody_can_write() -> None:
     assert list(mesh.rules) == [HOST]
     with pytest.raises(TypeError):
         mesh.rules["x"] = ()  # type: ignore[index]  # pyright: ignore[reportIndexIssue]
+
+
+def test_a_kafkacluster_comes_before_a_service_of_its_host_even_if_it_is_younger() -> None:
+    ref = Ref("KafkaCluster", "demo", "events")
+    ports = (Port(9092, "tcp-kafka", "kafka", ref),)
+    guarded = Service(ref, HOST, "demo", ports, kafka=Kafka(ref, HOST, ()))
+    store = Store()
+    store.apply([service(created="2024-01-01T00:00:00Z")])
+    store.apply([upsert("KafkaCluster", guarded, name="events", created="2025-01-01T00:00:00Z")])
+    assert [found.ref.kind for found in store.mesh.services[HOST]] == ["KafkaCluster", "Service"]
