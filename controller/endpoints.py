@@ -7,12 +7,21 @@ from typing import TYPE_CHECKING
 
 from meltemi.controller.hosts import service_host
 from meltemi.controller.named_pods import NamedPods
+from meltemi.controller.selection import Selection
 from meltemi.controller.slices import SliceJoin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from meltemi.controller.objects import HostEndpoints, HostPods, Identity, Pod, Slice
+    from meltemi.controller.objects import (
+        HostEndpoints,
+        HostPods,
+        HostSelector,
+        Identity,
+        Pod,
+        Slice,
+        Workload,
+    )
     from meltemi.controller.slices import ServiceKey
     from meltemi.protocols.model import Endpoint, Ref, Service
 
@@ -33,6 +42,7 @@ class EndpointTable:
         self._services = services
         self._join = SliceJoin()
         self._named = NamedPods()
+        self._selection = Selection()
         self._listed: dict[HostKey, dict[Ref, tuple[Endpoint, ...]]] = {}
         self._touched: set[HostKey] = set()
         self._view: dict[HostKey, tuple[Endpoint, ...]] = {}
@@ -53,12 +63,20 @@ class EndpointTable:
     def put_pod(self, pod: Pod) -> None:
         """A Pod is now this."""
         self._touch_services(self._join.put_pod(pod))
-        self._touched |= self._named.put_pod(pod)
+        self._touched |= self._named.put_pod(pod) | self._selection.put_workload(pod)
 
     def drop_pod(self, pod: Pod) -> None:
         """A Pod is gone."""
         self._touch_services(self._join.drop_pod((pod.namespace, pod.name)))
-        self._touched |= self._named.drop_pod(pod)
+        self._touched |= self._named.drop_pod(pod) | self._selection.drop_workload(pod)
+
+    def put_workload(self, workload: Workload) -> None:
+        """A WorkloadEntry is now this."""
+        self._touched |= self._selection.put_workload(workload)
+
+    def drop_workload(self, workload: Workload) -> None:
+        """A WorkloadEntry is gone."""
+        self._touched |= self._selection.drop_workload(workload)
 
     def put_listed(self, identity: Identity, listed: HostEndpoints) -> None:
         """A ServiceEntry lists these."""
@@ -82,6 +100,14 @@ class EndpointTable:
     def drop_named(self, identity: Identity, named: HostPods) -> None:
         """A KafkaCluster names none for this host any more."""
         self._touched.add(self._named.drop(identity.ref(), named))
+
+    def put_selected(self, identity: Identity, selector: HostSelector) -> None:
+        """A ServiceEntry selects these."""
+        self._touched.add(self._selection.put(identity.ref(), selector))
+
+    def drop_selected(self, identity: Identity, selector: HostSelector) -> None:
+        """A ServiceEntry selects none for this host any more."""
+        self._touched.add(self._selection.drop(identity.ref(), selector))
 
     def touch(self, namespace: str, host: str) -> None:
         """The service itself changed: other ports, or another object wins the host."""
@@ -108,8 +134,8 @@ class EndpointTable:
                 if service.ref.kind == KUBERNETES_SERVICE:
                     return self._join.endpoints(service)
                 owner = service.ref.object
-                named = self._named.endpoints(key, owner)
-                return named or self._listed.get(key, {}).get(owner, ())
+                found = self._named.endpoints(key, owner) or self._selection.endpoints(key, owner)
+                return found or self._listed.get(key, {}).get(owner, ())
         return ()
 
     def _touch_services(self, services: Iterable[ServiceKey]) -> None:

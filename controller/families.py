@@ -25,6 +25,15 @@ def ranked(addresses: Iterable[str], *, ipv6_first: bool = False) -> list[str]:
     return sorted(addresses, key=lambda address: (is_ipv6(address) is not ipv6_first, address))
 
 
+def first_and_other(addresses: Iterable[str]) -> tuple[str, tuple[str, ...]]:
+    """An address, IPv4 before IPv6, and one of the other version, if there is one.
+
+    Raises ValueError where there are no addresses at all.
+    """
+    first, *others = ranked(addresses)
+    return first, tuple(other for other in others if is_ipv6(other) != is_ipv6(first))[:1]
+
+
 def paired(
     found: Iterable[tuple[Endpoint, Owner | None]], *, ipv6_first: bool = False
 ) -> list[Endpoint]:

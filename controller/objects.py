@@ -67,6 +67,29 @@ class HostPods:
     ports: Mapping[int, int]
 
 
+class SelectedPort(NamedTuple):
+    """A port of a host whose endpoints are selected. ``target`` is what they listen on, unless
+    they say otherwise for ``name``.
+    """
+
+    number: int
+    name: str
+    target: int
+
+
+@dataclass(frozen=True, slots=True)
+class HostSelector:
+    """Pods and WorkloadEntries of the namespace that have these labels, of which there is one at
+    least, are the endpoints of a host. ``names``: a DNS name may stand for an address.
+    """
+
+    namespace: str
+    host: str
+    labels: Mapping[str, str]
+    ports: tuple[SelectedPort, ...]
+    names: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class SliceEndpoint:
     """One address of an EndpointSlice. ``pod`` is its targetRef as (namespace, name), if any."""
@@ -91,20 +114,41 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """What endpoints take from the Pod behind them."""
+    """What endpoints take from the Pod behind them. ``ready`` counts where nothing but its labels
+    makes it an endpoint.
+    """
 
     namespace: str
     name: str
     addresses: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    ready: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A WorkloadEntry. ``address`` is an IP address or a DNS name, ``ports`` are its numbers by the
+    names of ports.
+    """
+
+    namespace: str
+    name: str
+    address: str
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    ports: Mapping[str, int] = field(default_factory=dict[str, int])
+    locality: Locality = NOWHERE
+    weight: int = 1
+    ready: bool = True
 
 
 Value: TypeAlias = (
     Service
     | HostEndpoints
     | HostPods
+    | HostSelector
     | Slice
     | Pod
+    | Workload
     | Rule
     | DestinationPolicy
     | RedisSettings

@@ -17,10 +17,12 @@ from meltemi.controller.objects import (
     Delete,
     HostEndpoints,
     HostPods,
+    HostSelector,
     Invalid,
     Pod,
     Slice,
     Upsert,
+    Workload,
 )
 from meltemi.protocols.model import (
     Application,
@@ -145,6 +147,10 @@ class Store:
                 self._endpoints.put_listed(identity, value)
             case HostPods():
                 self._endpoints.put_named(identity, value)
+            case HostSelector():
+                self._endpoints.put_selected(identity, value)
+            case Workload():
+                self._endpoints.put_workload(value)
             case Service():
                 self._services.put(host, identity, created, value)
                 self._endpoints.touch(value.namespace, host)
@@ -172,6 +178,10 @@ class Store:
                 self._endpoints.drop_listed(identity, value)
             case HostPods():
                 self._endpoints.drop_named(identity, value)
+            case HostSelector():
+                self._endpoints.drop_selected(identity, value)
+            case Workload():
+                self._endpoints.drop_workload(value)
             case Service():
                 self._services.drop(host, identity)
                 self._endpoints.touch(value.namespace, host)
@@ -216,11 +226,13 @@ def _entries(decoded: Decoded) -> Iterator[tuple[Entry, Value]]:
             case Rule() | RedisSettings():
                 for host in value.hosts:
                     yield (type(value), host), value
-            case Service() | HostEndpoints() | HostPods() | DestinationPolicy() | RedisUpstream():
+            case Service() | HostEndpoints() | HostPods() | HostSelector():
+                yield (type(value), value.host), value
+            case DestinationPolicy() | RedisUpstream():
                 yield (type(value), value.host), value
             case Application():
                 yield (Application, value.protocol), value
-            case Slice() | Pod() | Secret():
+            case Slice() | Pod() | Workload() | Secret():
                 yield (type(value), ""), value
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from envoy_data_plane.envoy.config.cluster.v3 import Cluster, ClusterDiscoveryType
+from envoy_data_plane.envoy.config.endpoint.v3 import ClusterLoadAssignment
 from envoy_data_plane.envoy.service.runtime.v3 import Runtime
 from envoy_data_plane.google.protobuf import Struct
 
@@ -68,6 +70,15 @@ def encode_assignment(
     if overprovisioning_factor is not None:
         assignment.policy.overprovisioning_factor.value = overprovisioning_factor
     return assignment.SerializeToString()
+
+
+def with_endpoints(cluster: bytes, assignment: bytes, *, logical: bool) -> bytes:
+    """An encoded ``Cluster`` with its endpoints in it, for proxies to resolve: where bytes follow
+    bytes, protobuf takes the later value of a field. ``logical``: one address at a time.
+    """
+    kind = ClusterDiscoveryType.LOGICAL_DNS if logical else ClusterDiscoveryType.STRICT_DNS
+    endpoints = ClusterLoadAssignment.parse(assignment)
+    return cluster + encode(Cluster(type=kind, load_assignment=endpoints))
 
 
 def empty_assignment(cluster: str) -> bytes:

@@ -12,6 +12,7 @@ from envoy_data_plane.envoy.config.cluster.v3 import (
     ClusterCommonLbConfig,
     ClusterCommonLbConfigLocalityWeightedLbConfig,
     ClusterDiscoveryType,
+    ClusterDnsLookupFamily,
     ClusterEdsClusterConfig,
     ClusterLbPolicy,
     OutlierDetection,
@@ -131,16 +132,26 @@ def tls_inspector() -> ListenerFilter:
     return ListenerFilter(name=name, typed_config=pack(TlsInspector()))
 
 
-def eds_cluster(
-    name: str, policy: model.TrafficPolicy, options: ClusterOptions, *, weighted: bool
+def cluster(
+    name: str,
+    policy: model.TrafficPolicy,
+    options: ClusterOptions,
+    *,
+    weighted: bool,
+    resolves: bool = False,
 ) -> Cluster:
-    """A cluster whose endpoints come over ADS. ``weighted``: localities carry weights (a split)."""
+    """A cluster whose endpoints come over ADS, or whose endpoints' names the proxy ``resolves``;
+    those are still to be put in. ``weighted``: localities carry weights (a split).
+    """
     checks = health_checks(options)
     balancer = policy.load_balancer or options.load_balancer or model.LoadBalancer.ROUND_ROBIN
     return Cluster(
         name=name,
-        type=ClusterDiscoveryType.EDS,
-        eds_cluster_config=ClusterEdsClusterConfig(eds_config=ads()),
+        type=ClusterDiscoveryType.STRICT_DNS if resolves else ClusterDiscoveryType.EDS,
+        eds_cluster_config=None if resolves else ClusterEdsClusterConfig(eds_config=ads()),
+        dns_lookup_family=(
+            ClusterDnsLookupFamily.V4_PREFERRED if resolves else ClusterDnsLookupFamily.AUTO
+        ),
         connect_timeout=seconds(policy.connect_timeout or CONNECT_TIMEOUT),
         per_connection_buffer_limit_bytes=options.buffer_limit,
         lb_policy=_LOAD_BALANCERS[balancer],

@@ -237,6 +237,7 @@ class Frame:
                 port=self.port.number,
                 labels=found.labels if found else {},
                 blocked=settings.tls != "DISABLE" or compiled.locked,
+                discovery=service.discovery,
             )
             origins = [self.port.ref]
             if policy is not None:
@@ -244,11 +245,15 @@ class Frame:
             if self.sight.upstream is not None:
                 origins.append(self.sight.upstream.ref)
             about = found.ref if found else None
-            members.append(Members(name, (part,), tuple(origins), about))
-            resources.append(self._cluster(members[-1], settings, compiled.cluster))
+            own = Members(name, (part,), tuple(origins), about)
+            cluster = self._cluster(own, settings, compiled.cluster)
+            resources.append(cluster)
+            members.append(own.within(cluster))
         for split in resolution.splits:
-            members.append(Members(split.name, split.parts, (split.ref,)))
-            resources.append(self._split_cluster(split, members[-1], compiled.cluster))
+            own = Members(split.name, split.parts, (split.ref,))
+            cluster = self._split_cluster(split, own, compiled.cluster)
+            resources.append(cluster)
+            members.append(own.within(cluster))
         return resources, tuple(members)
 
     def _policy(self, subset: str) -> TrafficPolicy:
@@ -282,12 +287,15 @@ class Frame:
         if check is not None:
             check = replace(check, interval=self.check_interval)
             options = replace(options, health_check=check)
-        message = envoy.eds_cluster(members.cluster, policy, options, weighted=weighted)
+        message = envoy.cluster(
+            members.cluster, policy, options, weighted=weighted, resolves=members.resolved
+        )
+        assigned = frozenset({Key(ENDPOINT, members.cluster)})
         return self._resource(
             CLUSTER,
             members.cluster,
             encode(message),
-            references=frozenset({Key(ENDPOINT, members.cluster)}),
+            references=frozenset[Key]() if members.resolved else assigned,
             origins=members.origins,
             warming=check.timeout if check else 0.0,
         )

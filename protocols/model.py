@@ -148,7 +148,8 @@ class Locality:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One endpoint of a service. ``ports`` maps the service's port number to the endpoint's.
+    """One endpoint of a service: an IP address, or where the service's ``discovery`` takes one a
+    DNS name. ``ports`` maps the service's port number to the endpoint's.
 
     ``also`` are its addresses of another IP version, for when ``address`` cannot be reached.
     """
@@ -215,6 +216,16 @@ class Kafka:
     denied: tuple[int, ...] = ()
 
 
+class Discovery(Enum):
+    """How proxies find the addresses of a service's endpoints: they are told, or ask DNS for all
+    that a name has, or for one at a time. The values are a ServiceEntry's ``resolution``.
+    """
+
+    STATIC = "STATIC"
+    DNS = "DNS"
+    DNS_ROUND_ROBIN = "DNS_ROUND_ROBIN"
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """A host that clients call. ``addresses`` are its virtual IPs, possibly none.
@@ -222,6 +233,7 @@ class Service:
     ``export_to`` holds namespaces or ``*``. ``resp`` is the Redis protocol version that its
     clients speak (annotation ``meltemi.io/resp``). ``kafka`` is the cluster that it, or the broker
     behind it, belongs to; ``part_of`` the host of the service without which it is of no use.
+    Unless ``discovery`` is STATIC, addresses of endpoints may be DNS names, which proxies resolve.
     """
 
     ref: Ref
@@ -233,6 +245,7 @@ class Service:
     resp: int = 2
     kafka: Kafka | None = None
     part_of: str = ""
+    discovery: Discovery = Discovery.STATIC
 
     def port(self, number: int) -> Port | None:
         """The port of that number."""

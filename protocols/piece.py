@@ -9,8 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from meltemi.protocols.assignments import Host, LocalityEndpoints, encode_assignment
-from meltemi.protocols.model import Endpoint, Locality, Mesh, Ref
+from meltemi.protocols.assignments import (
+    Host,
+    LocalityEndpoints,
+    encode_assignment,
+    with_endpoints,
+)
+from meltemi.protocols.model import Discovery, Endpoint, Locality, Mesh, Ref
 from meltemi.protocols.problem import Problem
 from meltemi.protocols.routing import Resolution
 from meltemi.protocols.shares import Share, localities
@@ -54,12 +59,24 @@ class Reads:
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """Which endpoints a cluster has. ``about`` is the subset, if the cluster is one."""
+    """Which endpoints a cluster has. ``about`` is the subset, if the cluster is one; ``holder`` is
+    the cluster without its endpoints, where they must stand in itself.
+    """
 
     cluster: str
     parts: tuple[Part, ...]
     origins: tuple[Ref, ...]
     about: Ref | None = None
+    holder: Resource | None = None
+
+    @property
+    def resolved(self) -> bool:
+        """Whether the proxy asks DNS for their addresses: then they stand in the cluster."""
+        return any(part.discovery is not Discovery.STATIC for part in self.parts)
+
+    def within(self, cluster: Resource) -> Members:
+        """The same, if need be in this cluster."""
+        return replace(self, holder=cluster) if self.resolved else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,20 +134,30 @@ def reassign(piece: Piece, mesh: Mesh) -> Piece:
     problems: list[Problem] = []
     for members in piece.members:
         body = _assignment(members, mesh)
-        key = Key(ENDPOINT, members.cluster)
-        resources[key] = Resource(
-            type_url=ENDPOINT,
-            name=members.cluster,
-            version=content_version(body),
-            body=body,
-            origins=members.origins,
-            unit=(piece.key.host, piece.key.port),
-        )
+        if members.holder is not None:
+            held = with_endpoints(members.holder.body, body, logical=_is_logical(members, mesh))
+            version = content_version(held)
+            resources[members.holder.key] = replace(members.holder, body=held, version=version)
+        else:
+            resources[Key(ENDPOINT, members.cluster)] = Resource(
+                type_url=ENDPOINT,
+                name=members.cluster,
+                version=content_version(body),
+                body=body,
+                origins=members.origins,
+                unit=(piece.key.host, piece.key.port),
+            )
         part = members.parts[0]
         # A part that is blocked is told for what blocks it.
         if members.about is not None and not part.blocked and not endpoints_of(mesh, part):
             problems.append(_empty_subset(members.about, part))
     return replace(piece, resources=resources, endpoint_problems=tuple(problems))
+
+
+def _is_logical(members: Members, mesh: Mesh) -> bool:
+    """Envoy resolves to one address at a time only where there is exactly one endpoint."""
+    part = members.parts[0]
+    return part.discovery is Discovery.DNS_ROUND_ROBIN and len(endpoints_of(mesh, part)) == 1
 
 
 def _assignment(members: Members, mesh: Mesh) -> bytes:

@@ -70,6 +70,7 @@ CODES: dict[str, Code] = {
     "MEL0314": Code(E_, "The protocol cannot split traffic by weights"),
     "MEL0315": Code(W_, "No route is left: the host's own endpoints serve all requests"),
     "MEL0316": Code(E_, "An unknown field in a route: the route is left out"),
+    "MEL0317": Code(E_, "A destination that cannot be one of several"),
     # 04xx: policies
     "MEL0401": Code(W_, "A subset selects no endpoint"),
     "MEL0402": Code(E_, "TLS to this destination is not supported: it gets no endpoints"),

@@ -11,6 +11,7 @@ from meltemi.protocols.api import Engine, ProtocolPlugin, ResolvedMirror, Resolv
 from meltemi.protocols.model import (
     Destination,
     DestinationPolicy,
+    Discovery,
     Mesh,
     Port,
     Ref,
@@ -32,7 +33,8 @@ class Part:
     """Which endpoints stand for one destination of a cluster, and their share.
 
     ``service`` is (namespace, host); ``weight`` None where the cluster has one destination.
-    ``blocked``: TLS is wanted that cannot be honoured, so no endpoint may be used.
+    ``blocked``: TLS is wanted that cannot be honoured, so no endpoint may be used. ``discovery`` is
+    the service's.
     """
 
     label: str
@@ -41,6 +43,7 @@ class Part:
     labels: Mapping[str, str]
     weight: int | None = None
     blocked: bool = False
+    discovery: Discovery = Discovery.STATIC
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +153,9 @@ class Resolver:
                 "use one destination; canaries are prefixes, mirrors or a read split",
                 unserved=True,
             )
+        for destination, part in zip(route.destinations, parts, strict=True):
+            if part.discovery is Discovery.DNS_ROUND_ROBIN:
+                return _one_at_a_time(route, destination)
         policies = [self._policy(destination) for destination in route.destinations]
         for (one, policy), (other, next_policy) in pairwise(
             zip(route.destinations, policies, strict=True)
@@ -249,6 +255,7 @@ def find_part(
         labels=labels,
         weight=destination.weight,
         blocked=effective(policy, number, destination.subset).tls != "DISABLE",
+        discovery=service.discovery,
     )
 
 
@@ -284,6 +291,17 @@ def _differing(route: Route, one: Destination, other: Destination) -> Problem:
         f"{one.host} {one.subset} and {other.host} {other.subset} have different load balancer or "
         "outlier settings, and a split is one cluster",
         "give both the same settings in their DestinationRules",
+        unserved=True,
+    )
+
+
+def _one_at_a_time(route: Route, destination: Destination) -> Problem:
+    return Problem(
+        "MEL0317",
+        route.ref,
+        f"{destination.host} is resolved to one address at a time, and in a split every address "
+        "has a share",
+        "write resolution: DNS in its ServiceEntry, or use one destination",
         unserved=True,
     )
 

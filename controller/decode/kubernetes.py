@@ -131,12 +131,21 @@ class PodAddress(Spec, frozen=True):
     ip: str
 
 
+class PodCondition(Spec, frozen=True):
+    """One of ``status.conditions``."""
+
+    type: str = ""
+    status: str = ""
+    OPEN: ClassVar[bool] = True
+
+
 class PodStatus(Spec, frozen=True):
-    """Only the addresses, and whether they are still the Pod's."""
+    """Only the addresses, whether they are still the Pod's, and whether it is ready."""
 
     pod_ip: str = field(name="podIP", default="")
     pod_ips: tuple[PodAddress, ...] = field(name="podIPs", default=())
     phase: str = ""
+    conditions: tuple[PodCondition, ...] = ()
     OPEN: ClassVar[bool] = True
 
 
@@ -193,7 +202,8 @@ def pod(written: PodObject, meta: Metadata, notes: Notes) -> Iterator[Value]:
     ended = status.phase in {"Succeeded", "Failed"}
     found = [] if ended else [status.pod_ip, *(entry.ip for entry in status.pod_ips)]
     addresses = {canonical_ip(address) or address for address in found if address}
-    yield Pod(meta.namespace, meta.name, tuple(sorted(addresses)), meta.labels)
+    ready = not any(c.type == "Ready" and c.status != "True" for c in status.conditions)
+    yield Pod(meta.namespace, meta.name, tuple(sorted(addresses)), meta.labels, ready)
 
 
 def secret(written: SecretObject, meta: Metadata, notes: Notes) -> Iterator[Value]:

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from meltemi.controller.decode.schema import Spec
 from meltemi.controller.hosts import expand, flaw
+from meltemi.protocols.model import Locality
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,6 +57,12 @@ def seconds(text: str | None, field: str, notes: Notes, *, positive: bool = Fals
         notes.wrong(field, f"{text} is shorter than a millisecond", "write 1ms or more")
         return None
     return total
+
+
+def locality_of(written: str) -> Locality:
+    """``region/zone/sub-zone``, of which the end may be missing."""
+    region, zone, sub_zone = (*written.split("/", 2), "", "")[:3]
+    return Locality(region, zone, sub_zone)
 
 
 def hosts_of(written: Iterable[str], field: str, namespace: str, notes: Notes) -> tuple[str, ...]:

@@ -68,5 +68,6 @@ CASES = [
 def text(case: Case) -> str:
     """What ``meltemi compile`` prints for the case."""
     offline, group = case.compile()
+    assert offline.compiler.failures == {}
     shown = dump(group.snapshot, secrets_of(offline.mesh))
     return yaml.safe_dump(shown, sort_keys=False, width=100)

@@ -63,6 +63,23 @@ def entry(name: str, namespace: str, created: str, host: str, address: str) -> U
     return written(version, "ServiceEntry", name, namespace, created, {}, spec=spec)
 
 
+def selecting(name: str, namespace: str, host: str, label: str) -> Upsert:
+    spec = {
+        "hosts": [host],
+        "resolution": "STATIC",
+        "ports": [{"name": "tcp-dubbo", "number": 1}],
+        "workloadSelector": {"labels": {"version": label}},
+    }
+    version = "networking.istio.io/v1"
+    return written(version, "ServiceEntry", name, namespace, "", {}, spec=spec)
+
+
+def workload(name: str, namespace: str, address: str, label: str) -> Upsert:
+    spec = {"address": address, "labels": {"version": label}}
+    version = "networking.istio.io/v1"
+    return written(version, "WorkloadEntry", name, namespace, "", {}, spec=spec)
+
+
 def slice_of(name: str, namespace: str, owner: str, address: str, pod: str | None) -> Upsert:
     target = None if pod is None else {"kind": "Pod", "name": pod}
     body = {
@@ -104,6 +121,8 @@ def application(name: str, created: str, protocol: str, codec: str) -> Upsert:
 UPSERTS = st.one_of(
     st.builds(service, NAMES, NAMESPACES, AGES, st.sampled_from([1, 2])),
     st.builds(entry, NAMES, NAMESPACES, AGES, HOSTS, ADDRESSES),
+    st.builds(selecting, NAMES, NAMESPACES, HOSTS, NAMES),
+    st.builds(workload, NAMES, NAMESPACES, ADDRESSES, NAMES),
     st.builds(slice_of, NAMES, NAMESPACES, NAMES, ADDRESSES, st.none() | NAMES),
     st.builds(pod, NAMES, NAMESPACES, ADDRESSES, NAMES),
     st.builds(router, NAMES, NAMESPACES, AGES, HOSTS, NAMES),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meltemi.controller.objects import HostEndpoints
+from meltemi.controller.objects import HostEndpoints, HostSelector, SelectedPort
 from meltemi.protocols.model import Endpoint, Locality, Service
 from tests.written import decoded, rejected, told, value
 
@@ -79,11 +79,63 @@ def test_virtual_addresses_must_be_ips() -> None:
     assert value(text, Service).addresses == ("240.0.0.1",)
 
 
-@pytest.mark.parametrize("resolution", ["DNS", "NONE", "DYNAMIC_DNS"])
+@pytest.mark.parametrize("resolution", ["NONE", "DYNAMIC_DNS"])
 def test_another_resolution_is_reported_and_has_no_endpoints(resolution: str) -> None:
     text = entry("endpoints: [{address: shop.example}]", resolution=resolution)
     assert told(text) == [("MEL0110", "spec.resolution")]
     assert value(text, HostEndpoints).endpoints == ()
+
+
+@pytest.mark.parametrize("resolution", ["DNS", "DNS_ROUND_ROBIN"])
+def test_names_are_left_to_proxies_to_resolve(resolution: str) -> None:
+    text = entry("endpoints: [{address: Db.example, ports: {tcp-dubbo: 7}}]", resolution=resolution)
+    assert value(text, Service).discovery.value == resolution
+    assert value(text, HostEndpoints).endpoints == (Endpoint("db.example", {20880: 7}),)
+
+
+def test_without_endpoints_each_host_is_resolved_by_its_own_name() -> None:
+    values = decoded(entry(hosts="[org.shop, org.cart]", resolution="DNS")).values
+    lists = [found.endpoints for found in values if isinstance(found, HostEndpoints)]
+    assert lists == [
+        (Endpoint("org.shop", {20880: 30880}),),
+        (Endpoint("org.cart", {20880: 30880}),),
+    ]
+
+
+def test_an_endpoint_to_resolve_is_an_ip_or_a_name() -> None:
+    written = "endpoints: [{address: 10.0.0.1}, {address: 'unix:///x'}, {address: db.example}]"
+    text = entry(written, resolution="DNS")
+    assert told(text) == [("MEL0203", "spec.endpoints[1].address")]
+    found = value(text, HostEndpoints).endpoints
+    assert [each.address for each in found] == ["10.0.0.1", "db.example"]
+
+
+def test_one_name_at_a_time_is_one_endpoint() -> None:
+    written = "endpoints: [{address: a.example}, {address: b.example}]"
+    text = entry(written, resolution="DNS_ROUND_ROBIN")
+    assert rejected(text) == [("MEL0102", "spec.endpoints")]
+
+
+@pytest.mark.parametrize(("resolution", "names"), [("STATIC", False), ("DNS", True)])
+def test_a_selector_selects_by_labels_for_every_port(resolution: str, names: bool) -> None:
+    text = entry("workloadSelector: {labels: {app: shop}}", resolution=resolution)
+    assert value(text, HostSelector) == HostSelector(
+        "demo", "org.shop", {"app": "shop"}, (SelectedPort(20880, "tcp-dubbo", 30880),), names
+    )
+
+
+@pytest.mark.parametrize(
+    ("selector", "expected"),
+    [
+        ("{}", ("MEL0109", "spec.workloadSelector.labels")),
+        (
+            "{labels: {app: shop}}\n  endpoints: [{address: 10.0.0.1}]",
+            ("MEL0102", "spec.workloadSelector"),
+        ),
+    ],
+)
+def test_a_selector_needs_labels_and_stands_alone(selector: str, expected: tuple[str, str]) -> None:
+    assert rejected(entry(f"workloadSelector: {selector}")) == [expected]
 
 
 def test_a_wildcard_host_is_left_out() -> None:
