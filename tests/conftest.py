@@ -106,7 +106,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def _is_complete(config: pytest.Config) -> bool:
     """Whether every test ran that can see an ability."""
     everything = config.args_source is pytest.Config.ArgsSource.TESTPATHS
-    chosen = any(config.getoption(name) for name in NARROWING)
+    chosen = any(config.getoption(name, None) for name in NARROWING)
     return everything and not chosen and not config.stash[_left_out]
 
 

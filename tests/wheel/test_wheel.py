@@ -2,42 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import sys
 import zipfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.wheel.building import FOLDERS, ROOT, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
 pytestmark = pytest.mark.wheel
-
-ROOT = Path(__file__).parents[2]
-FOLDERS = ("controller", "examples", "protocols", "xds")
-SOURCES = ("meltemi", *FOLDERS, "pyproject.toml", "README.md", "LICENSE")
-
-
-def run(*command: str | Path, cwd: Path) -> str:
-    ran = subprocess.run(
-        command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
-    assert ran.returncode == 0, ran.stdout
-    return ran.stdout
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy: a build folder left in the checkout would be packed along."""
-    sources = tmp_path_factory.mktemp("sources")
-    for name in SOURCES:
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, sources / name, symlinks=True)
-        else:
-            shutil.copy(ROOT / name, sources)
-    target = tmp_path_factory.mktemp("wheel")
-    run(sys.executable, "-m", "pip", "wheel", "--no-deps", "-w", target, sources, cwd=target)
-    (built,) = target.glob("*.whl")
-    return built
 
 
 @pytest.fixture(scope="module")
