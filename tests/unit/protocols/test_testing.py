@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from meltemi.protocols.api import ANY_OTHER, Attribute, Compiled, Engine, Scope
+from meltemi.protocols.api import ANY_OTHER, STRINGS, Attribute, Compiled, Engine, Scope
 from meltemi.protocols.model import Matcher, MatchKind, Ref
 from meltemi.protocols.problem import Problem
 from meltemi.protocols.testing import breaches, check
@@ -37,15 +37,24 @@ def unchanged(compiled: Compiled) -> Compiled:
     return compiled
 
 
+SOUND = replace(
+    THRIFT_PROXY,
+    matches={"method": frozenset({MatchKind.EXACT}), ANY_OTHER: frozenset({MatchKind.REGEX})},
+    exclusive=(),
+)
+"""With less to try: each plugin here is tried as a whole."""
+ATTRIBUTES = {name: Thrift.attributes[name] for name in ("method", ANY_OTHER)}
+
+
 @dataclass(frozen=True, slots=True)
 class Altered:
     """Thrift's plugin, which is sound, with something changed."""
 
     given: Callable[[Scope], Scope] = as_it_is
     answered: Callable[[Compiled], Compiled] = unchanged
-    engines: tuple[Engine, ...] = (THRIFT_PROXY,)
+    engines: tuple[Engine, ...] = (SOUND,)
     name: str = "altered"
-    attributes: Mapping[str, Attribute] = field(default_factory=lambda: dict(Thrift.attributes))
+    attributes: Mapping[str, Attribute] = field(default_factory=lambda: ATTRIBUTES)
 
     def compile(self, scope: Scope, engine: Engine) -> Compiled:
         return self.answered(Thrift().compile(self.given(scope), THRIFT_PROXY))
@@ -56,7 +65,7 @@ def test_the_plugin_that_the_others_here_are_made_of_is_sound() -> None:
 
 
 def engine(**changes: object) -> tuple[Engine, ...]:
-    return (replace(THRIFT_PROXY, **changes),)  # type: ignore[arg-type]
+    return (replace(SOUND, **changes),)  # type: ignore[arg-type]
 
 
 DECLARED: dict[str, ProtocolPlugin] = {
@@ -67,10 +76,10 @@ DECLARED: dict[str, ProtocolPlugin] = {
         engines=engine() + engine(name="spare")
     ),
     "the attribute 'method' has no description": Altered(
-        attributes={**Thrift.attributes, "method": Attribute("")}
+        attributes={**ATTRIBUTES, "method": Attribute("")}
     ),
     "no engine declares how it matches the attribute 'key'": Altered(
-        attributes={"key": Attribute("A key.")}, engines=engine(matches={}, exclusive=())
+        attributes={"key": Attribute("A key.")}, engines=engine(matches={})
     ),
     "it requires nothing of a proxy": Altered(engines=engine(requires=frozenset[str]())),
     "it requires 'type.googleapis.com/a.B'": Altered(
@@ -79,7 +88,7 @@ DECLARED: dict[str, ProtocolPlugin] = {
     "its route type 'a.B' does not begin with": Altered(engines=engine(route_type="a.B")),
     "it declares 'service', which is no attribute": Altered(
         attributes={"method": Attribute("A method.")},
-        engines=engine(matches={"method": frozenset({MatchKind.EXACT})}),
+        engines=engine(matches={"method": STRINGS}, inverts=frozenset({"service"})),
     ),
 }
 
@@ -225,7 +234,7 @@ def test_a_plugin_that_orders_routes_by_its_own_rules_alone_is_no_breach() -> No
         return table(origins=origins)(compiled)
 
     kinds = {ANY_OTHER: frozenset({MatchKind.PREFIX})}
-    check(Altered(by_cluster, sorted_origins, engine(matches=kinds, exclusive=())))
+    check(Altered(by_cluster, sorted_origins, engine(matches=kinds)))
 
 
 def test_check_says_everything_at_once() -> None:
