@@ -26,7 +26,9 @@ Outcome = Literal["route", "default", "error"]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A destination and its ready endpoints as ``address:port``. A weight is a percentage."""
+    """A destination and its ready endpoints as ``address:port``. A weight is a percentage, rounded
+    where a VirtualService says shares of another sum.
+    """
 
     host: str
     port: int
@@ -112,6 +114,8 @@ def explain(
     wanted = decision.route.destinations if decision.route else ()
     if outcome == "default":
         wanted = (Destination(service.host, port),)
+    total = sum(destination.weight for destination in wanted) or 1
+    wanted = tuple(replace(d, weight=round(100 * d.weight / total)) for d in wanted)
     route = next((r for r in served if decision.route and r.ref == decision.route.ref), None)
     return Explanation(
         host=host,

@@ -11,6 +11,7 @@ from meltemi.controller.explanation import NotFound, explain, step_name
 from meltemi.controller.hosts import expand
 from meltemi.controller.route_cases import NO_TIMEOUT, Target
 from meltemi.protocols.api import ANY_OTHER
+from meltemi.protocols.model import Layer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -134,8 +135,12 @@ def coverage(mesh: Mesh, verdicts: Iterable[Verdict]) -> Coverage:
 
 
 def _routes(mesh: Mesh) -> Iterator[Route]:
-    """A rule of several hosts gives its routes for each."""
-    return (route for rules in mesh.rules.values() for rule in rules for route in rule.routes)
+    """A rule of several hosts gives its routes for each; those for ports of others are none."""
+    for host, rules in mesh.rules.items():
+        ports = [port for service in mesh.services.get(host, ()) for port in service.ports]
+        for route in (route for rule in rules for route in rule.routes):
+            if route.layer is Layer.ANY or any(route.concerns(port) for port in ports):
+                yield route
 
 
 def _called(route: Route) -> str:

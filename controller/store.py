@@ -35,14 +35,13 @@ from meltemi.protocols.model import (
     Secret,
     Service,
 )
+from meltemi.protocols.sight import rule_rank
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from meltemi.controller.objects import Change, Identity, Value
     from meltemi.protocols.problem import Problem
-
-METAROUTER = "MetaRouter"
 
 Entry = tuple[type, str]
 """Where an object has a value: the value's type, and the host (or the protocol of an application)
@@ -61,7 +60,7 @@ class Store:
         self._stopgaps: set[Identity] = set()
         self._problems: dict[Identity, tuple[Problem, ...]] = {}
         self._services = Candidates[Service](_service_rank)
-        self._rules = Candidates[Rule](_rule_rank)
+        self._rules = Candidates[Rule](rule_rank)
         self._policies = Candidates[DestinationPolicy]()
         self._redis = Candidates[RedisSettings]()
         self._upstreams = Candidates[RedisUpstream]()
@@ -243,8 +242,3 @@ def _service_rank(service: Service) -> int:
     if service.kafka is not None:
         return 0
     return 1 if service.ref.kind == KUBERNETES_SERVICE else 2
-
-
-def _rule_rank(rule: Rule) -> int:
-    """A RedisService routes only where no MetaRouter does."""
-    return 0 if rule.ref.kind == METAROUTER else 1

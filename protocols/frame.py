@@ -86,10 +86,11 @@ class Frame:
     def compile(self) -> Piece:
         """The piece. Raises what the plugin raises."""
         service, target = self.sight.service, self.key.target
+        rule = self.sight.rule.on(self.port) if self.sight.rule else None
         registered, engine, problems = self._engine()
         spoken = speaker(self.registry, self.mesh, self.port) or registered
         resolver = Resolver(self.mesh, self.namespace, service, self.port, spoken.plugin, engine)
-        resolution = resolver.resolve(self.sight.rule)
+        resolution = resolver.resolve(rule)
         application, application_problems = self._application()
         secrets, (auth, upstream_auth), secret_problems = self._credentials()
         scope = Scope(
@@ -102,7 +103,7 @@ class Frame:
                 route_config=naming.route_config(service.host, self.port.number),
                 stat_prefix=naming.stat_prefix(service.host, self.port.number),
             ),
-            rule=self.sight.rule.ref if self.sight.rule else None,
+            rule=rule.ref if rule else None,
             application=application,
             redis=self.sight.redis,
             auth=auth,
@@ -125,7 +126,7 @@ class Frame:
         piece = Piece(
             key=self.key,
             engine=engine,
-            rule=self.sight.rule,
+            rule=rule,
             reads=Reads(
                 hosts=resolution.hosts | compiled.hosts | {service.host},
                 endpoints=frozenset(part.service[1] for m in members for part in m.parts),

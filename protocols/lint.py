@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from meltemi.protocols.problem import Problem
-from meltemi.protocols.sight import METAROUTER
+from meltemi.protocols.sight import rule_matters, rule_rank
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,7 +22,13 @@ if TYPE_CHECKING:
 
 def lint(mesh: Mesh, host: str) -> Iterator[Problem]:
     """The contradictions among the objects of one host."""
-    rules = mesh.rules.get(host, ())
+    services = mesh.services.get(host, ())
+    # What may be meant for others is none of our business unless it is about a port of ours.
+    rules = [
+        rule
+        for rule in mesh.rules.get(host, ())
+        if rule.ref.kind != "VirtualService" or any(rule_matters(rule, s) for s in services)
+    ]
     policies = mesh.policies.get(host, ())
     redis, upstreams = mesh.redis.get(host, ()), mesh.upstreams.get(host, ())
     if host not in mesh.services:
@@ -61,10 +67,10 @@ def _claims(mesh: Mesh, host: str) -> Iterator[Problem]:
 
 def _losing_rules(host: str, rules: Sequence[Rule]) -> Iterator[Problem]:
     winners: dict[str, Rule] = {}
-    router = next((rule for rule in rules if rule.ref.kind == METAROUTER), None)
+    first = min(rules, key=rule_rank, default=None)
     for rule in rules:
-        if router is not None and rule.ref.kind != METAROUTER:
-            yield _conflict(host, rule.ref, router.ref)
+        if first is not None and rule_rank(rule) > rule_rank(first):
+            yield _conflict(host, rule.ref, first.ref)
             continue
         winner = winners.setdefault(rule.ref.namespace, rule)
         if winner is not rule:

@@ -6,7 +6,7 @@ a change is a new value.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Literal
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 Protocol = str
 """A plugin's name: ``dubbo``, ``thrift``, ``redis``, ``tcp``, ..."""
+
+CONNECTIONS: Protocol = "tcp"
+"""The protocol of ports into whose connections nobody looks."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -99,12 +102,36 @@ class Mutation:
     value: str
 
 
+class Layer(Enum):
+    """What a route is about: the requests inside of connections, whole connections, or either as
+    the port has it.
+    """
+
+    ANY = "any"
+    REQUESTS = "requests"
+    CONNECTIONS = "connections"
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """What is wrong with a route, to be told only where the route is used: its object may be meant
+    for others. The fields are those of a problem.
+    """
+
+    code: str
+    about: Ref
+    cause: str
+    next_step: str
+    unserved: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """One rule's line: the first route whose match holds decides.
 
     An empty match accepts everything. ``timeout`` in seconds, None = none written, so none
-    applies. ``attempts`` is the number of retries after the first try.
+    applies. ``attempts`` is the number of retries after the first try. ``port`` is the only one
+    that it is for, 0 = all of its layer.
     """
 
     ref: Ref
@@ -120,11 +147,22 @@ class Route:
     """Redis: strip the matched key prefix before the command goes upstream."""
     flaw: str = ""
     """Why the route as written cannot be served by anybody; it has been reported already."""
+    port: int = 0
+    layer: Layer = Layer.ANY
+    remarks: tuple[Remark, ...] = ()
+
+    def concerns(self, port: Port) -> bool:
+        """Whether it has a say on that port."""
+        if self.port not in {0, port.number}:
+            return False
+        connections = port.protocol == CONNECTIONS
+        return self.layer is Layer.ANY or connections is (self.layer is Layer.CONNECTIONS)
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """An object that routes a host: a MetaRouter, or a RedisService's ``redis`` section.
+    """An object that routes a host: a MetaRouter, a RedisService's ``redis`` section or a
+    VirtualService.
 
     ``created`` is the creationTimestamp in RFC 3339, empty when the source has none.
     ``export_to`` holds namespaces or ``*``; it decides which clients the rule applies to.
@@ -135,6 +173,13 @@ class Rule:
     routes: tuple[Route, ...]
     created: str = ""
     export_to: tuple[str, ...] = ("*",)
+
+    def on(self, port: Port) -> Rule | None:
+        """What it says of a port; None when all of its routes are about others."""
+        routes = tuple(route for route in self.routes if route.concerns(port))
+        if len(routes) == len(self.routes):
+            return self
+        return replace(self, routes=routes) if routes else None
 
 
 @dataclass(frozen=True, slots=True)

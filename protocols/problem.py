@@ -42,6 +42,7 @@ CODES: dict[str, Code] = {
     "MEL0108": Code(E_, "The file is not UTF-8"),
     "MEL0109": Code(E_, "A required field is missing"),
     "MEL0110": Code(W_, "A known field is not supported and ignored"),
+    "MEL0111": Code(I_, "A part of an object that is for gateways or other hosts is not read"),
     # 02xx: services, ports and endpoints
     "MEL0201": Code(E_, "A port name has no protocol token"),
     "MEL0202": Code(W_, "The protocol has no plugin: the port is served as TCP"),

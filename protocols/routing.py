@@ -15,6 +15,7 @@ from meltemi.protocols.model import (
     Mesh,
     Port,
     Ref,
+    Remark,
     Route,
     Rule,
     Service,
@@ -92,6 +93,7 @@ class Resolver:
         unserved: dict[Ref, str] = {}
         taken: set[str] = set()
         for route in map(normalized, rule.routes):
+            problems += [_told(remark) for remark in route.remarks]
             covering = next((r.route for r in routes if r.route.match in ({}, route.match)), None)
             if covering is not None and not route.flaw:
                 unreachable = _unreachable(route, covering)
@@ -292,6 +294,12 @@ def _differing(route: Route, one: Destination, other: Destination) -> Problem:
         "outlier settings, and a split is one cluster",
         "give both the same settings in their DestinationRules",
         unserved=True,
+    )
+
+
+def _told(remark: Remark) -> Problem:
+    return Problem(
+        remark.code, remark.about, remark.cause, remark.next_step, unserved=remark.unserved
     )
 
 

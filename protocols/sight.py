@@ -19,7 +19,8 @@ from meltemi.protocols.model import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-METAROUTER = "MetaRouter"
+RULES = ("MetaRouter", "RedisService", "VirtualService")
+"""The kinds of objects that route a host: an earlier one takes it from a later one."""
 
 Owned = TypeVar("Owned", RedisSettings, RedisUpstream)
 
@@ -65,18 +66,28 @@ def service_of(mesh: Mesh, host: str, namespace: str) -> Service | None:
 
 
 def rule_of(mesh: Mesh, service: Service, namespace: str) -> Rule | None:
-    """MetaRouters first; then the client's, the service's and other namespaces'; then age."""
+    """By kind first; then the client's, the service's and other namespaces'; then age."""
     candidates = (
         rule
         for rule in mesh.rules.get(service.host, ())
-        if visible(rule.export_to, rule.ref.namespace, namespace)
+        if visible(rule.export_to, rule.ref.namespace, namespace) and rule_matters(rule, service)
     )
 
-    def precedence(rule: Rule) -> tuple[bool, bool, bool]:
+    def precedence(rule: Rule) -> tuple[int, bool, bool]:
         owner = rule.ref.namespace
-        return rule.ref.kind != METAROUTER, owner != namespace, owner != service.namespace
+        return rule_rank(rule), owner != namespace, owner != service.namespace
 
     return min(candidates, key=precedence, default=None)
+
+
+def rule_rank(rule: Rule) -> int:
+    """Less comes first. Kinds that nobody knows come last."""
+    return RULES.index(rule.ref.kind) if rule.ref.kind in RULES else len(RULES)
+
+
+def rule_matters(rule: Rule, service: Service) -> bool:
+    """Whether it is about some port of the service: it may be meant for others, such as HTTP's."""
+    return not rule.routes or any(rule.on(port) is not None for port in service.ports)
 
 
 def policy_of(mesh: Mesh, service: Service, namespace: str) -> DestinationPolicy | None:

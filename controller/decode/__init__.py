@@ -22,6 +22,8 @@ from meltemi.controller.decode.redis import (
 )
 from meltemi.controller.decode.schema import Spec, as_mapping, convert
 from meltemi.controller.decode.serviceentry import EntryObject, service_entry
+from meltemi.controller.decode.virtual_schema import VirtualObject
+from meltemi.controller.decode.virtualservice import virtual_service
 from meltemi.controller.decode.workloadentry import WorkloadObject, workload_entry
 from meltemi.controller.objects import Decoded, Identity, Invalid, Upsert, Value
 from meltemi.protocols.model import Ref
@@ -102,6 +104,7 @@ _READERS = {
     ),
     _Type(ISTIO, "ServiceEntry"): _reader(_ISTIO_VERSIONS, EntryObject, service_entry),
     _Type(ISTIO, "WorkloadEntry"): _reader(_ISTIO_VERSIONS, WorkloadObject, workload_entry),
+    _Type(ISTIO, "VirtualService"): _reader(_ISTIO_VERSIONS, VirtualObject, virtual_service),
     _Type(ISTIO, "DestinationRule"): _reader(_ISTIO_VERSIONS, RuleObject, destination_rule),
     _Type(METAPROTOCOL, "MetaRouter"): _reader(_V1ALPHA1, RouterObject, meta_router),
     _Type(METAPROTOCOL, "ApplicationProtocol"): _reader(
@@ -125,7 +128,6 @@ _UNREAD = {
             "ProxyConfig",
             "Sidecar",
             "TrafficExtension",
-            "VirtualService",
             "WorkloadGroup",
         )
     ),

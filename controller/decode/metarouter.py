@@ -209,10 +209,10 @@ def _destinations(written: WrittenRoute, where: str, notes: Notes) -> Iterator[D
     alone = len(written.route) == 1
     for i, entry in enumerate(written.route):
         field = f"{where}.route[{i}].destination"
-        yield _destination(entry.destination, field, notes, 100 if alone else entry.weight)
+        yield destination_of(entry.destination, field, notes, 100 if alone else entry.weight)
 
 
-def _destination(
+def destination_of(
     written: WrittenDestination, where: str, notes: Notes, weight: int = 100
 ) -> Destination:
     return Destination(
@@ -227,14 +227,14 @@ def _mirrors(written: WrittenRoute, where: str, notes: Notes) -> Iterator[Mirror
     """Aeraki's one mirror, where an absent or zero percentage means all, then ours."""
     if written.mirror is not None:
         percentage = 0.0 if written.mirror_percentage is None else written.mirror_percentage.value
-        yield Mirror(_destination(written.mirror, f"{where}.mirror", notes), percentage or 100.0)
+        yield Mirror(destination_of(written.mirror, f"{where}.mirror", notes), percentage or 100.0)
     elif written.mirror_percentage is not None:
         notes.missing(f"{where}.mirror", "add the mirror, or remove mirrorPercentage")
     for i, mirror in enumerate(written.mirrors):
         share = mirror.percentage
         percentage = share.value if isinstance(share, Percent) else share
         field = f"{where}.mirrors[{i}].destination"
-        yield Mirror(_destination(mirror.destination, field, notes), percentage)
+        yield Mirror(destination_of(mirror.destination, field, notes), percentage)
 
 
 def _mutations(written: tuple[KeyValue, ...], notes: Notes, where: str) -> Iterator[Mutation]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from meltemi.protocols.lint import lint
-from meltemi.protocols.model import RedisSettings, RedisUpstream, Ref
+from meltemi.protocols.model import Layer, RedisSettings, RedisUpstream, Ref
 from tests import make
 
 
@@ -27,6 +27,22 @@ def upstream(name: str) -> RedisUpstream:
 @pytest.mark.parametrize("thing", [make.rule(), make.policy(), settings("r"), upstream("d")])
 def test_an_object_for_a_host_that_does_not_exist_is_told(thing: make.Thing) -> None:
     assert told(thing) == [("MEL0308", str(thing.ref.object))]
+
+
+def test_a_virtualservice_for_unknown_hosts_or_other_ports_is_somebody_elses() -> None:
+    virtual = make.rule(kind="VirtualService")
+    assert told(virtual) == []
+    http = replace(make.route(0, make.to()), layer=Layer.REQUESTS)
+    tcp = make.service(protocol="tcp")
+    others = [make.rule(http, name=name, kind="VirtualService") for name in "ab"]
+    assert told(tcp, *others) == []
+    assert told(make.service(), *others) == [("MEL0309", "VirtualService default/b")]
+
+
+@pytest.mark.parametrize("kind", ["RedisService", "VirtualService"])
+def test_what_a_metarouter_takes_the_host_from_is_told(kind: str) -> None:
+    other = make.rule(make.route(0, make.to()), kind=kind, name="a")
+    assert told(make.service(), make.rule(), other) == [("MEL0309", f"{kind} default/a")]
 
 
 def test_objects_that_agree_are_no_problem() -> None:

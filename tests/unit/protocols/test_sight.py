@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from meltemi.protocols.model import Mesh, RedisSettings, RedisUpstream, Ref
+from meltemi.protocols.model import Layer, Mesh, RedisSettings, RedisUpstream, Ref
 from meltemi.protocols.sight import look
 from tests import make
 
@@ -49,6 +49,19 @@ def test_a_client_prefers_the_service_of_its_own_namespace() -> None:
     mesh = make.mesh(default, other)
     assert owner(mesh, "service", "other") == "other"
     assert owner(mesh, "service", "third") == "default"
+
+
+def test_a_virtualservice_comes_last() -> None:
+    virtual = make.rule(kind="VirtualService", name="v")
+    mesh = make.mesh(make.service(), virtual, make.rule(kind="RedisService", namespace="third"))
+    assert owner(mesh, "rule") == "third"
+
+
+def test_a_rule_that_is_about_none_of_the_ports_decides_nothing() -> None:
+    route = replace(make.route(0, make.to()), layer=Layer.CONNECTIONS)
+    virtual = make.rule(route, kind="VirtualService")
+    assert owner(make.mesh(make.service(), virtual), "rule") is None
+    assert owner(make.mesh(make.service(protocol="tcp"), virtual), "rule") == "default"
 
 
 def test_a_metarouter_comes_before_a_redisservice_even_of_the_clients_namespace() -> None:

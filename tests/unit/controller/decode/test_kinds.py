@@ -70,7 +70,7 @@ def test_all_versions_of_istio_are_read(version: str) -> None:
         ("apps/v1", "Deployment", "x"),
         ("v1", "ConfigMap", "x"),
         ("rbac.authorization.k8s.io/v1", "ClusterRole", "'system:node'"),
-        ("networking.istio.io/v1", "VirtualService", "x"),
+        ("networking.istio.io/v1", "Sidecar", "x"),
         ("dubbo.aeraki.io/v1alpha1", "DubboAuthorizationPolicy", "x"),
     ],
 )
