@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Mirror,
         Port,
         RedisSettings,
+        RedisUpstream,
         Ref,
         Route,
         Service,
@@ -36,7 +37,7 @@ ANY_OTHER = "*"
 """In a mapping of attributes: every name that is not listed (attachments, headers)."""
 
 SocketAddress = tuple[str, int]
-"""An IP address and a port."""
+"""An IP address, or where somebody resolves it a name, and a port."""
 
 STRINGS = frozenset(MatchKind) - {MatchKind.RANGE}
 
@@ -57,7 +58,8 @@ class Attribute:
 class Engine:
     """One way in which Envoy can serve the protocol.
 
-    ``requires``: type URLs (without prefix) that a proxy must list in ``Node.extensions``.
+    ``requires``: type URLs (without prefix) that a proxy must list in ``Node.extensions``;
+    ``uses``: those that it would use, but does without.
     ``since``: the oldest Envoy minor version. ``route_type``: the type of its dynamic route table,
     if it has one. ``matches``: which kinds of matcher it can express per attribute (``*`` = all
     other names); an attribute that is absent here cannot be matched. ``exclusive``: attributes that
@@ -70,6 +72,7 @@ class Engine:
 
     name: str
     requires: frozenset[str]
+    uses: frozenset[str] = frozenset()
     since: tuple[int, int] = (0, 0)
     route_type: TypeUrl = ""
     matches: Mapping[str, frozenset[MatchKind]] = field(
@@ -162,7 +165,8 @@ class Scope:
     ``routes`` is never empty: without a rule it is one route to the service's own cluster.
     ``rule`` is the object that the routes came from, if any. ``application`` says how the port's
     protocol is decoded, where an ApplicationProtocol does. ``auth`` are the credentials that
-    clients of a Redis port must present, ``upstream_auth`` those that Envoy presents.
+    clients of a Redis port must present, ``upstream_auth`` those that Envoy presents; ``upstream``
+    says how it talks to the service, ``sharded`` which hosts of its routes are Redis Clusters.
     ``entrances`` says where the proxies listen for the services that this one sends its clients to
     (the brokers of a Kafka), by host; an address may be all of a machine's. Without addresses they
     do not listen.
@@ -178,6 +182,8 @@ class Scope:
     redis: RedisSettings | None = None
     auth: Credentials | None = None
     upstream_auth: Credentials | None = None
+    upstream: RedisUpstream | None = None
+    sharded: frozenset[str] = frozenset()
     entrances: Mapping[str, tuple[SocketAddress, ...]] = field(
         default_factory=dict[str, "tuple[SocketAddress, ...]"]
     )
@@ -196,6 +202,17 @@ class HealthCheck:
 
 
 @dataclass(frozen=True, slots=True)
+class ClusterType:
+    """An extension by which a cluster finds its endpoints itself. It begins with those that the
+    service has, or with ``seeds`` instead; it balances load itself, too.
+    """
+
+    name: str
+    config: betterproto2.Message
+    seeds: tuple[SocketAddress, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterOptions:
     """What the protocol wants of the clusters of its service.
 
@@ -209,6 +226,7 @@ class ClusterOptions:
     )
     load_balancer: LoadBalancer | None = None
     buffer_limit: int = 16 * 1024 * 1024
+    type: ClusterType | None = None
 
 
 Message = TypeVar("Message", bound="betterproto2.Message")
@@ -239,8 +257,8 @@ class Compiled:
     per server name, other connections are closed. ``hosts``: other services whose clusters they
     name. ``route_table``: the message of ``engine.route_type``, named
     ``scope.names.route_config``. ``runtime``: keys of the runtime layer with integer values (or
-    fractions of a million). ``locked``: an authorization cannot be enforced here, so the service's
-    clusters get no endpoints. ``connection_balance`` etc. may follow.
+    fractions of a million). ``locked``: what must hold for every request cannot be enforced here,
+    such as an authorization, so the service's clusters get no endpoints.
     """
 
     filters: tuple[Emitted[Filter], ...] = ()

@@ -76,9 +76,10 @@ def with_endpoints(cluster: bytes, assignment: bytes, *, logical: bool) -> bytes
     """An encoded ``Cluster`` with its endpoints in it, for proxies to resolve: where bytes follow
     bytes, protobuf takes the later value of a field. ``logical``: one address at a time.
     """
-    kind = ClusterDiscoveryType.LOGICAL_DNS if logical else ClusterDiscoveryType.STRICT_DNS
-    endpoints = ClusterLoadAssignment.parse(assignment)
-    return cluster + encode(Cluster(type=kind, load_assignment=endpoints))
+    held = Cluster(load_assignment=ClusterLoadAssignment.parse(assignment))
+    if logical:
+        held.type = ClusterDiscoveryType.LOGICAL_DNS
+    return cluster + encode(held)
 
 
 def empty_assignment(cluster: str) -> bytes:

@@ -11,6 +11,7 @@ from envoy_data_plane.envoy.config.cluster.v3 import (
     Cluster,
     ClusterCommonLbConfig,
     ClusterCommonLbConfigLocalityWeightedLbConfig,
+    ClusterCustomClusterType,
     ClusterDiscoveryType,
     ClusterDnsLookupFamily,
     ClusterEdsClusterConfig,
@@ -141,20 +142,19 @@ def cluster(
     resolves: bool = False,
 ) -> Cluster:
     """A cluster whose endpoints come over ADS, or whose endpoints' names the proxy ``resolves``;
-    those are still to be put in. ``weighted``: localities carry weights (a split).
+    those are still to be put in. ``weighted``: localities carry weights (a split). A type of the
+    protocol's own comes before both, and before the policy's load balancer.
     """
     checks = health_checks(options)
-    balancer = policy.load_balancer or options.load_balancer or model.LoadBalancer.ROUND_ROBIN
-    return Cluster(
+    found = Cluster(
         name=name,
-        type=ClusterDiscoveryType.STRICT_DNS if resolves else ClusterDiscoveryType.EDS,
         eds_cluster_config=None if resolves else ClusterEdsClusterConfig(eds_config=ads()),
         dns_lookup_family=(
             ClusterDnsLookupFamily.V4_PREFERRED if resolves else ClusterDnsLookupFamily.AUTO
         ),
         connect_timeout=seconds(policy.connect_timeout or CONNECT_TIMEOUT),
         per_connection_buffer_limit_bytes=options.buffer_limit,
-        lb_policy=_LOAD_BALANCERS[balancer],
+        lb_policy=_load_balancer(policy, options),
         health_checks=checks,
         # A checked endpoint that EDS removes would otherwise keep its traffic while it answers.
         ignore_health_on_host_removal=bool(checks),
@@ -173,6 +173,22 @@ def cluster(
             key: pack(message) for key, message in sorted(options.protocol_options.items())
         },
     )
+    if options.type is not None:
+        config = pack(options.type.config)
+        found.cluster_type = ClusterCustomClusterType(name=options.type.name, typed_config=config)
+        # Else servers that do not answer would hold back every listener when the proxy starts.
+        found.wait_for_warm_on_init = False
+    else:
+        found.type = ClusterDiscoveryType.STRICT_DNS if resolves else ClusterDiscoveryType.EDS
+    return found
+
+
+def _load_balancer(policy: model.TrafficPolicy, options: ClusterOptions) -> ClusterLbPolicy:
+    if options.type is not None:
+        return ClusterLbPolicy.CLUSTER_PROVIDED
+    return _LOAD_BALANCERS[
+        policy.load_balancer or options.load_balancer or model.LoadBalancer.ROUND_ROBIN
+    ]
 
 
 def health_checks(options: ClusterOptions) -> list[HealthCheck]:

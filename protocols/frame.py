@@ -31,6 +31,7 @@ from meltemi.protocols.model import (
 from meltemi.protocols.piece import Members, Piece, PieceKey, Reads, reassign
 from meltemi.protocols.problem import Problem
 from meltemi.protocols.routing import Part, Resolution, Resolver, Split, effective
+from meltemi.protocols.sight import service_of, upstream_of
 from meltemi.protocols.tcp import TCP_PROXY
 from meltemi.xds.resource import CLUSTER, ENDPOINT, LISTENER, Key, Resource, content_version
 
@@ -108,6 +109,8 @@ class Frame:
             redis=self.sight.redis,
             auth=auth,
             upstream_auth=upstream_auth,
+            upstream=self.sight.upstream,
+            sharded=frozenset(self._sharded(resolution)),
             entrances=dict(self.key.entrances),
         )
         compiled = registered.plugin.compile(scope, engine)
@@ -219,6 +222,14 @@ class Frame:
                     found.append(None)
         return read, (found[0], found[1]), problems
 
+    def _sharded(self, resolution: Resolution) -> Iterator[str]:
+        """The hosts that are Redis Clusters, of those that the port may lead to."""
+        for host in {self.sight.service.host, *resolution.hosts}:
+            service = service_of(self.mesh, host, self.namespace)
+            upstream = upstream_of(self.mesh, service) if service else None
+            if upstream is not None and upstream.cluster:
+                yield host
+
     def _clusters(
         self, resolution: Resolution, compiled: Compiled
     ) -> tuple[list[Resource], tuple[Members, ...]]:
@@ -246,7 +257,7 @@ class Frame:
             if self.sight.upstream is not None:
                 origins.append(self.sight.upstream.ref)
             about = found.ref if found else None
-            own = Members(name, (part,), tuple(origins), about)
+            own = Members(name, (part,), tuple(origins), about, type=compiled.cluster.type)
             cluster = self._cluster(own, settings, compiled.cluster)
             resources.append(cluster)
             members.append(own.within(cluster))
@@ -272,9 +283,8 @@ class Frame:
     def _split_cluster(self, split: Split, members: Members, options: ClusterOptions) -> Resource:
         # Without a check a dead destination would keep its share of the requests.
         check = options.health_check or HealthCheck()
-        return self._cluster(
-            members, split.policy, replace(options, health_check=check), weighted=True
-        )
+        options = replace(options, health_check=check, type=None)
+        return self._cluster(members, split.policy, options, weighted=True)
 
     def _cluster(
         self,

@@ -447,13 +447,19 @@ class RedisSettings:
 
 @dataclass(frozen=True, slots=True)
 class RedisUpstream:
-    """A RedisDestination: how Envoy talks to a Redis host."""
+    """A RedisDestination: how Envoy talks to a Redis host.
+
+    ``cluster``: its endpoints are nodes of one Redis Cluster, not servers of their own. ``seeds``
+    are names or addresses with ports, where Envoy asks for its nodes first instead of there.
+    """
 
     ref: Ref
     host: str
     auth: Credentials | None = None
     policy: TrafficPolicy = TrafficPolicy()
     created: str = ""
+    cluster: bool = False
+    seeds: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

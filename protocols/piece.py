@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from meltemi.protocols import model
-    from meltemi.protocols.api import Engine, SocketAddress, Target
+    from meltemi.protocols.api import ClusterType, Engine, SocketAddress, Target
     from meltemi.protocols.routing import Part
 
 EXACT_SPLIT = 1_000_000
@@ -60,7 +60,8 @@ class Reads:
 @dataclass(frozen=True, slots=True)
 class Members:
     """Which endpoints a cluster has. ``about`` is the subset, if the cluster is one; ``holder`` is
-    the cluster without its endpoints, where they must stand in itself.
+    the cluster without its endpoints, where they must stand in itself. ``type`` is how it goes on
+    from there, if it does.
     """
 
     cluster: str
@@ -68,11 +69,14 @@ class Members:
     origins: tuple[Ref, ...]
     about: Ref | None = None
     holder: Resource | None = None
+    type: ClusterType | None = None
 
     @property
     def resolved(self) -> bool:
-        """Whether the proxy asks DNS for their addresses: then they stand in the cluster."""
-        return any(part.discovery is not Discovery.STATIC for part in self.parts)
+        """Whether the proxy finds out their addresses: then they stand in the cluster."""
+        return self.type is not None or any(
+            part.discovery is not Discovery.STATIC for part in self.parts
+        )
 
     def within(self, cluster: Resource) -> Members:
         """The same, if need be in this cluster."""
@@ -157,10 +161,15 @@ def reassign(piece: Piece, mesh: Mesh) -> Piece:
 def _is_logical(members: Members, mesh: Mesh) -> bool:
     """Envoy resolves to one address at a time only where there is exactly one endpoint."""
     part = members.parts[0]
-    return part.discovery is Discovery.DNS_ROUND_ROBIN and len(endpoints_of(mesh, part)) == 1
+    if members.type is not None or part.discovery is not Discovery.DNS_ROUND_ROBIN:
+        return False
+    return len(endpoints_of(mesh, part)) == 1
 
 
 def _assignment(members: Members, mesh: Mesh) -> bytes:
+    if members.type is not None and members.type.seeds and not members.parts[0].blocked:
+        hosts = [Host(address, port) for address, port in members.type.seeds]
+        return encode_assignment(members.cluster, [LocalityEndpoints(Locality(), None, hosts)])
     if members.parts[0].weight is None:
         return encode_assignment(members.cluster, _by_locality(mesh, members.parts[0]))
     shares = (

@@ -82,6 +82,8 @@ CODES: dict[str, Code] = {
     "MEL0407": Code(W_, "RESP3 needs a newer Envoy: RESP2 is served"),
     "MEL0408": Code(E_, "The proxy cannot ask for a password: no listener"),
     "MEL0409": Code(E_, "Authentication cannot be read: what it guards is locked"),
+    "MEL0410": Code(E_, "The proxy cannot find the nodes of a Redis Cluster: no endpoints"),
+    "MEL0411": Code(W_, "A read policy has no effect on what is no Redis Cluster"),
     "MEL0420": Code(E_, "API keys cannot be allowed or denied here: nobody reaches the brokers"),
     "MEL0421": Code(W_, "A Kafka broker sends clients elsewhere than to the proxy"),
     "MEL0422": Code(I_, "Nothing says whether Kafka's brokers send clients to the proxy"),

@@ -34,6 +34,7 @@ from meltemi.protocols.envoy import fraction, network_filter, seconds
 from meltemi.protocols.guard import redis_prefix_error
 from meltemi.protocols.model import LoadBalancer, MatchKind, RedisFault, RedisSettings
 from meltemi.protocols.problem import Problem
+from meltemi.protocols.redis_cluster import REDIS_CLUSTER, cluster_findings, cluster_type, is_beyond
 from meltemi.protocols.redis_commands import lacking
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ RESP3_SINCE = (1, 40)
 REDIS_PROXY = Engine(
     name="redis_proxy",
     requires=frozenset({"envoy.extensions.filters.network.redis_proxy.v3.RedisProxy"}),
+    uses=frozenset({REDIS_CLUSTER}),
     matches={"key": frozenset({MatchKind.PREFIX})},
     inverts=frozenset(),
     rejects=lambda name, matcher: redis_prefix_error(matcher.value),
@@ -69,7 +71,7 @@ class Redis:
         routes, unreachable = reachable(scope.routes, fold=settings.case_insensitive)
         proxy = RedisProxy(
             stat_prefix=scope.names.stat_prefix,
-            settings=pool_settings(settings),
+            settings=pool_settings(settings, sharded=bool(scope.sharded)),
             prefix_routes=prefix_routes(routes, settings, rtds=scope.target.rtds),
             faults=[*faults(scope, settings)],
             downstream_auth_passwords=passwords(scope),
@@ -93,10 +95,17 @@ class Redis:
                 ),
             ),
             cluster=ClusterOptions(
-                protocol_options=upstream_options(scope), load_balancer=LoadBalancer.MAGLEV
+                protocol_options=upstream_options(scope),
+                load_balancer=LoadBalancer.MAGLEV,
+                type=cluster_type(scope),
             ),
+            locked=is_beyond(scope),
             runtime=runtime(scope, settings, routes) if scope.target.rtds else {},
-            problems=(*unreachable, *findings(scope, settings, routes)),
+            problems=(
+                *unreachable,
+                *findings(scope, settings, routes),
+                *cluster_findings(scope, settings),
+            ),
         )
 
 
@@ -144,12 +153,14 @@ def _compared(route: ResolvedRoute, *, fold: bool) -> bytes:
     return prefix.lower() if fold else prefix
 
 
-def pool_settings(settings: RedisSettings) -> RedisProxyConnPoolSettings:
-    """Upstream connections. A flush buffer costs each idle call its timeout: unset by default."""
+def pool_settings(settings: RedisSettings, *, sharded: bool) -> RedisProxyConnPoolSettings:
+    """Upstream connections. A flush buffer costs each idle call its timeout: unset by default.
+    ``sharded``: a node may say that another one has the key now.
+    """
     return RedisProxyConnPoolSettings(
         op_timeout=seconds(settings.op_timeout),
         enable_hashtagging=settings.enable_hashtagging,
-        enable_redirection=settings.enable_redirection,
+        enable_redirection=settings.enable_redirection or sharded,
         enable_command_stats=settings.enable_command_stats,
         max_buffer_size_before_flush=settings.max_buffer_size_before_flush,
         buffer_flush_timeout=(

@@ -40,7 +40,9 @@ class Registry:
                 )
             self._plugins[entry.plugin.name] = entry
         engines = [engine for entry in self for engine in entry.plugin.engines]
-        self.extensions = frozenset(url for engine in engines for url in engine.requires)
+        self.extensions = frozenset(
+            url for engine in engines for url in engine.requires | engine.uses
+        )
         """Every type URL that some engine asks a proxy for."""
         self.route_types = tuple(
             sorted({engine.route_type for engine in engines if engine.route_type})

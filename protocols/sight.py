@@ -50,7 +50,7 @@ def look(mesh: Mesh, host: str, namespace: str) -> Sight | None:
         rule=rule_of(mesh, service, namespace),
         policy=policy_of(mesh, service, namespace),
         redis=_owned(mesh.redis.get(host, ()), service),
-        upstream=_owned(mesh.upstreams.get(host, ()), service),
+        upstream=upstream_of(mesh, service),
     )
 
 
@@ -102,6 +102,11 @@ def policy_of(mesh: Mesh, service: Service, namespace: str) -> DestinationPolicy
             if policy.ref.namespace == owner:
                 return policy
     return None
+
+
+def upstream_of(mesh: Mesh, service: Service) -> RedisUpstream | None:
+    """How Envoy talks to it, if it is a Redis."""
+    return _owned(mesh.upstreams.get(service.host, ()), service)
 
 
 def _owned(candidates: Iterable[Owned], service: Service) -> Owned | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from msgspec import UNSET, Meta
@@ -17,7 +18,7 @@ from meltemi.controller.decode.values import (
     hosts_of,
     seconds,
 )
-from meltemi.controller.hosts import expand, flaw
+from meltemi.controller.hosts import canonical_ip, expand, flaw
 from meltemi.protocols.model import (
     Destination,
     Matcher,
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
 
 UNREACHABLE = "MEL0310"
 KEY, AUTH, SETTINGS = "key", "auth", "settings"
+
+REDIS_PORT = 6379
+_ENDPOINT = re.compile(r"(\[(?P<v6>[^\]]*)\]|(?P<host>[^:]+))(:(?P<port>\d{1,5}))?")
 
 
 class KeyMatch(Spec, frozen=True):
@@ -139,7 +143,7 @@ class RedisPool(Spec, frozen=True):
 
     mode: Literal["PROXY", "CLUSTER"] = "PROXY"
     auth: object = UNSET
-    UNSUPPORTED: ClassVar[frozenset[str]] = frozenset({"discoveryEndpoints"})
+    discovery_endpoints: tuple[str, ...] = ()
     GUARDED: ClassVar[frozenset[str]] = frozenset({AUTH})
 
 
@@ -233,9 +237,6 @@ def redis_destination(
     """How a Redis host is reached."""
     spec, where = written.spec, "spec.trafficPolicy.connectionPool"
     pool = spec.traffic_policy.connection_pool
-    if pool.redis.mode == "CLUSTER":
-        cause = "Redis Cluster is not supported yet: each endpoint is served as a Redis of its own"
-        notes.unsupported(f"{where}.redis.mode", cause, "use PROXY")
     yield RedisUpstream(
         ref=notes.ref,
         host=host_of(spec.host, "spec.host", meta.namespace, notes),
@@ -247,7 +248,25 @@ def redis_destination(
             ),
         ),
         created=meta.creation_timestamp,
+        cluster=pool.redis.mode == "CLUSTER",
+        seeds=tuple(_seeds(pool.redis, f"{where}.redis.discoveryEndpoints", notes)),
     )
+
+
+def _seeds(pool: RedisPool, where: str, notes: Notes) -> Iterator[tuple[str, int]]:
+    """``host``, ``host:port`` or ``[address]:port``: where a Redis Cluster tells of its nodes."""
+    if pool.discovery_endpoints and pool.mode != "CLUSTER":
+        notes.unsupported(where, "discoveryEndpoints mean something in mode CLUSTER alone")
+        return
+    for i, text in enumerate(pool.discovery_endpoints):
+        written = _ENDPOINT.fullmatch(text)
+        host = (written["v6"] or written["host"]) if written else ""
+        port = int(written["port"] or REDIS_PORT) if written else 0
+        address = canonical_ip(host)
+        if (address is None and flaw(host) is not None) or not 0 < port < 65536:
+            notes.wrong(f"{where}[{i}]", f"{text!r} is no endpoint", "write host:port")
+        else:
+            yield address or host.lower(), port
 
 
 def _routes(spec: ServiceSpec, notes: Notes) -> list[Route]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from meltemi.testing.evidence import record
-from meltemi.testing.ports import LOOPBACK, Address, free_port
+from meltemi.testing.ports import LOOPBACK, Address, free_ports
 from meltemi.testing.process import ServerProcess, ServerProcessError
 from meltemi.testing.redis_connection import RedisConnection
 
@@ -44,11 +44,16 @@ def valkey_binary() -> Path:
 class Valkey:
     """``async with Valkey() as server``: empty at entry, nothing is ever written to disk.
 
-    ``password`` becomes ``requirepass``. ``port`` None means a free one.
+    ``password`` becomes ``requirepass``. ``port`` None means a free one. ``cluster``: a node of a
+    Redis Cluster that has no slots yet; other nodes meet it at the port ``bus``.
     """
 
-    def __init__(self, *, password: str = "", port: int | None = None) -> None:
-        self.address = Address(LOOPBACK, port or free_port())
+    def __init__(
+        self, *, password: str = "", port: int | None = None, cluster: bool = False
+    ) -> None:
+        free, self.bus = free_ports(2)
+        self.address = Address(LOOPBACK, port or free)
+        self.cluster = cluster
         self.password = password
         self._open = AsyncExitStack()
         self._process: ServerProcess | None = None
@@ -74,6 +79,7 @@ class Valkey:
         settings = [f"bind {LOOPBACK}", f"port {self.address.port}", f"dir {folder}"]
         settings += ['save ""', "appendonly no"]
         settings += [f'requirepass "{self.password}"'] if self.password else []
+        settings += ["cluster-enabled yes", f"cluster-port {self.bus}"] if self.cluster else []
         config.write_text("\n".join(settings))
         return await ServerProcess.start("Valkey", [valkey_binary(), config], folder / "valkey.log")
 

@@ -306,11 +306,35 @@ def test_a_destination_says_how_its_host_is_reached() -> None:
     assert isinstance(found.auth, SecretRef)
 
 
-def test_fixed_defect_keepalive_and_cluster_mode_are_reported_and_harmless() -> None:
+def test_fixed_defect_keepalive_is_reported_and_harmless() -> None:
     pool = "spec.trafficPolicy.connectionPool"
-    policy = "{tcp: {tcpKeepalive: {probes: 3}}, redis: {mode: CLUSTER, discoveryEndpoints: [a]}}"
-    assert told(destination(policy)) == [
-        ("MEL0110", f"{pool}.tcp.tcpKeepalive"),
-        ("MEL0110", f"{pool}.redis.discoveryEndpoints"),
-        ("MEL0110", f"{pool}.redis.mode"),
-    ]
+    policy = "{tcp: {tcpKeepalive: {probes: 3}}}"
+    assert told(destination(policy)) == [("MEL0110", f"{pool}.tcp.tcpKeepalive")]
+
+
+def test_a_redis_cluster_may_say_where_its_nodes_are_learned() -> None:
+    written = "[Redis.example, 'redis.example:7000', '10.0.0.1:7001', '[fd00::0001]:7002']"
+    policy = f"{{redis: {{mode: CLUSTER, discoveryEndpoints: {written}}}}}"
+    found = value(destination(policy), RedisUpstream)
+    assert found.cluster
+    assert found.seeds == (
+        ("redis.example", 6379),
+        ("redis.example", 7000),
+        ("10.0.0.1", 7001),
+        ("fd00::1", 7002),
+    )
+
+
+def test_where_nodes_are_learned_means_nothing_to_single_servers() -> None:
+    where = "spec.trafficPolicy.connectionPool.redis.discoveryEndpoints"
+    text = destination("{redis: {mode: PROXY, discoveryEndpoints: [redis.example]}}")
+    assert told(text) == [("MEL0110", where)]
+    found = value(text, RedisUpstream)
+    assert (found.cluster, found.seeds) == (False, ())
+
+
+@pytest.mark.parametrize("endpoint", ["'a:0'", "'a:70000'", "'a:b'", "'fd00::1'", "'*.a'", "''"])
+def test_where_nodes_are_learned_must_be_an_endpoint(endpoint: str) -> None:
+    where = "spec.trafficPolicy.connectionPool.redis.discoveryEndpoints[0]"
+    text = destination(f"{{redis: {{mode: CLUSTER, discoveryEndpoints: [{endpoint}]}}}}")
+    assert rejected(text) == [("MEL0102", where)]
