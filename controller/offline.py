@@ -90,7 +90,12 @@ def _offline(
     settings: Settings,
 ) -> Offline:
     store = Store()
-    compiler = Compiler(registry, store.mesh, check_interval=settings.health_check_interval)
+    compiler = Compiler(
+        registry,
+        store.mesh,
+        check_interval=settings.health_check_interval,
+        allowed=settings.allowed,
+    )
     for _ in compiler.update(store.apply(changes)):
         pass
     return Offline(registry, store, compiler, places.place, places.where)

@@ -58,7 +58,10 @@ class ControlPlane:
         interval = settings.health_check_interval
         turnover = Turnover(self.store.mesh.endpoints, hold=interval + SETTLING)
         self._compiler = Compiler(
-            registry, replace(self.store.mesh, endpoints=turnover), check_interval=interval
+            registry,
+            replace(self.store.mesh, endpoints=turnover),
+            check_interval=interval,
+            allowed=settings.allowed,
         )
         self._loop = Loop(self.store, self._compiler, self._published, self._settled, turnover)
         self._fleet = Fleet(registry, self._loop)

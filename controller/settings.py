@@ -19,15 +19,24 @@ class ConfigError(ValueError):
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Times in seconds. ``health_check_interval``: of every active check; split clusters multiply
-    checks, so a large mesh may want it longer. ``log_format``: ``console`` or ``json``.
+    checks, so a large mesh may want it longer. ``allow_dubbo_proxy``: Dubbo may be served by an
+    engine that is not recommended, where a proxy has no better one. ``log_format``: ``console`` or
+    ``json``.
     """
 
     health_check_interval: float = 1.0
+    allow_dubbo_proxy: bool = False
     log_format: str = "console"
+
+    @property
+    def allowed(self) -> frozenset[str]:
+        """Engines that serve only where they may, and may everywhere."""
+        return frozenset({"dubbo_proxy"}) if self.allow_dubbo_proxy else frozenset()
 
 
 def read(environment: Mapping[str, str] = os.environ) -> Settings:
-    """Settings from ``MELTEMI_HEALTH_CHECK_INTERVAL`` and ``MELTEMI_LOG_FORMAT``.
+    """Settings from ``MELTEMI_HEALTH_CHECK_INTERVAL``, ``MELTEMI_ALLOW_DUBBO_PROXY`` and
+    ``MELTEMI_LOG_FORMAT``.
 
     Raises:
         ConfigError: a value cannot be used.
@@ -44,4 +53,8 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
     log_format = environment.get(name, "console")
     if log_format not in {"console", "json"}:
         raise ConfigError(f"{name} is {log_format!r}: write console or json")
-    return Settings(interval, log_format)
+    name = f"{PREFIX}ALLOW_DUBBO_PROXY"
+    allowed = environment.get(name, "0")
+    if allowed not in {"0", "1"}:
+        raise ConfigError(f"{name} is {allowed!r}: write 0 or 1")
+    return Settings(interval, allowed == "1", log_format)

@@ -66,8 +66,9 @@ class Engine:
     cannot stand in one match. ``inverts``: attributes whose match can be inverted (None = all).
     ``rejects``: a sentence when a name or value is beyond what its configuration can hold.
     ``folds_case``: it compares the names of other attributes without case. ``applications``: it
-    serves only ports that are named ``tcp-metaprotocol-<application>``. ``tls``: it serves only
-    ports whose TLS is passed through. The rest says which policies of a route it has.
+    serves only ports that are named ``tcp-metaprotocol-<application>``. ``on_leave``: it serves
+    only where a setting or the service allows it by name. ``tls``: it serves only ports whose TLS
+    is passed through. The rest says which policies of a route it has.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Engine:
     rejects: Callable[[str, Matcher], str | None] = accepts
     folds_case: bool = False
     applications: bool = False
+    on_leave: bool = False
     tls: bool = False
     splits: bool = True
     mirrors: bool = False

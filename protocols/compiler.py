@@ -38,13 +38,22 @@ class Compiler:
 
     ``open`` and ``update`` are generators of pieces: the caller may do other work between two of
     them, and nothing is visible in a group's snapshot before they end. ``check_interval``: seconds
-    between active health checks.
+    between active health checks. ``allowed``: engines that serve only where they may, and may
+    everywhere.
     """
 
-    def __init__(self, registry: Registry, mesh: Mesh, *, check_interval: float = 1.0) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        mesh: Mesh,
+        *,
+        check_interval: float = 1.0,
+        allowed: frozenset[str] = frozenset(),
+    ) -> None:
         self._registry = registry
         self._mesh = mesh
         self._check_interval = check_interval
+        self._allowed = allowed
         self._groups: dict[GroupKey, Group] = {}
         self._shared: dict[PieceKey, _Shared] = {}
         self._readers: dict[Reading, set[PieceKey]] = {}
@@ -202,7 +211,16 @@ class Compiler:
         assert port is not None, "a piece key is made from the service's ports"
         last_good = self._last_good.setdefault(key.host, {})
         identity = (key.port, key.target, key.listen)
-        frame = Frame(self._registry, self._mesh, namespace, sight, port, key, self._check_interval)
+        frame = Frame(
+            self._registry,
+            self._mesh,
+            namespace,
+            sight,
+            port,
+            key,
+            self._check_interval,
+            self._allowed,
+        )
         try:
             piece = frame.compile()
             self.failures.pop(key, None)

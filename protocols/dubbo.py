@@ -42,6 +42,7 @@ from meltemi.protocols.api import (
     ResolvedRoute,
     Scope,
 )
+from meltemi.protocols.dubbo_proxy import DUBBO_PROXY, serve_dubbo
 from meltemi.protocols.encode import pack
 from meltemi.protocols.envoy import ads, extension, network_filter, seconds
 from meltemi.protocols.guard import header_name_error
@@ -88,12 +89,14 @@ class Dubbo:
         "group": Attribute("The service's group."),
         ANY_OTHER: Attribute("A string attachment of that name (RpcContext)."),
     }
-    engines = (GENERIC_PROXY, META_PROTOCOL_PROXY)
+    engines = (GENERIC_PROXY, META_PROTOCOL_PROXY, DUBBO_PROXY)
 
     def compile(self, scope: Scope, engine: Engine) -> Compiled:
-        """A generic_proxy whose routes arrive by generic RDS, or a meta_protocol_proxy."""
+        """A generic_proxy whose routes arrive by generic RDS, or one of the other engines."""
         if engine.name == META_PROTOCOL_PROXY.name:
             return serve(scope)
+        if engine.name == DUBBO_PROXY.name:
+            return serve_dubbo(scope)
         proxy = generic.GenericProxy(
             stat_prefix=scope.names.stat_prefix,
             codec_config=extension("envoy.generic_proxy.codecs.dubbo", DubboCodecConfig()),

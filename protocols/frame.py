@@ -52,12 +52,16 @@ def choose_engine(
     *,
     application: bool = False,
     tls: bool = False,
+    allowed: frozenset[str] = frozenset(),
 ) -> Engine | None:
     """The best engine of the protocol that such a proxy has. ``application``: the port's protocol
-    is one of MetaProtocol's. ``tls``: the port's TLS is passed through.
+    is one of MetaProtocol's. ``tls``: the port's TLS is passed through. ``allowed`` names engines
+    that serve only where they may.
     """
     for engine in registered.plugin.engines if registered else ():
         if engine.tls != tls or (engine.applications and not application):
+            continue
+        if engine.on_leave and engine.name not in allowed:
             continue
         if engine.requires <= capability.extensions and engine.since <= capability.version:
             return engine
@@ -83,6 +87,7 @@ class Frame:
     port: Port
     key: PieceKey
     check_interval: float
+    allowed: frozenset[str]
 
     def compile(self) -> Piece:
         """The piece. Raises what the plugin raises."""
@@ -161,7 +166,13 @@ class Frame:
         protocol, capability = self.port.protocol, self.key.target.capability
         registered = speaker(self.registry, self.mesh, self.port)
         application = bool(self.port.application) or protocol in self.mesh.applications
-        engine = choose_engine(registered, capability, application=application, tls=self.port.tls)
+        engine = choose_engine(
+            registered,
+            capability,
+            application=application,
+            tls=self.port.tls,
+            allowed=self.allowed | self.sight.service.allows,
+        )
         if registered is not None and engine is not None:
             return registered, engine, ()
         tcp = self.registry.get("tcp")
@@ -177,7 +188,8 @@ class Frame:
                 f"install its plugin, write an ApplicationProtocol, or use one of: {known}",
             )
         else:
-            names = ", ".join(engine.name for engine in registered.plugin.engines)
+            engines = registered.plugin.engines
+            names = ", ".join(engine.name for engine in engines if not engine.on_leave)
             major, minor = capability.version
             build = f"an Envoy {major}.{minor}" if capability.version != (0, 0) else "a proxy"
             problem = Problem(

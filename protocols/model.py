@@ -278,7 +278,9 @@ class Service:
     ``export_to`` holds namespaces or ``*``. ``resp`` is the Redis protocol version that its
     clients speak (annotation ``meltemi.io/resp``). ``kafka`` is the cluster that it, or the broker
     behind it, belongs to; ``part_of`` the host of the service without which it is of no use.
-    Unless ``discovery`` is STATIC, addresses of endpoints may be DNS names, which proxies resolve.
+    ``allows`` names engines that serve only where they may (annotation
+    ``meltemi.io/allow-dubbo-proxy``). Unless ``discovery`` is STATIC, addresses of endpoints may be
+    DNS names, which proxies resolve.
     """
 
     ref: Ref
@@ -290,6 +292,7 @@ class Service:
     resp: int = 2
     kafka: Kafka | None = None
     part_of: str = ""
+    allows: frozenset[str] = frozenset()
     discovery: Discovery = Discovery.STATIC
 
     def port(self, number: int) -> Port | None:

@@ -93,6 +93,7 @@ CODES: dict[str, Code] = {
     "MEL0503": Code(E_, "A proxy refused a resource"),
     "MEL0504": Code(E_, "A proxy's node metadata is wrong"),
     "MEL0505": Code(I_, "An old Envoy refuses Redis commands that newer ones know"),
+    "MEL0506": Code(W_, "An engine that is not recommended serves the port"),
 }
 
 

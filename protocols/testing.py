@@ -195,7 +195,9 @@ def _trial(plugin: ProtocolPlugin, engine: Engine, *routes: Route) -> _Trial:
     """Compile a service, with a rule if there are routes, for a proxy that has this engine."""
     watched = _Watched(plugin, (engine,))
     compiler = Compiler(
-        Registry([Registered(watched, "checked", "")]), _mesh(plugin, engine, routes)
+        Registry([Registered(watched, "checked", "")]),
+        _mesh(plugin, engine, routes),
+        allowed=frozenset({engine.name}),
     )
     target = Target(Capability(engine.requires, NEW_ENOUGH), rtds=True)
     for _ in compiler.open(GroupKey(target)):

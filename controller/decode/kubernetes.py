@@ -26,6 +26,7 @@ NO_IP = "MEL0203"
 WRONG = "MEL0102"
 
 RESP = "meltemi.io/resp"
+ALLOW_DUBBO_PROXY = "meltemi.io/allow-dubbo-proxy"
 EXPORT_TO = "networking.istio.io/exportTo"
 SERVICE_NAME = "kubernetes.io/service-name"
 
@@ -180,6 +181,7 @@ def service(written: ServiceObject, meta: Metadata, notes: Notes) -> Iterator[Va
         addresses=tuple(ip_addresses(addresses, "spec.clusterIP", notes)),
         export_to=_exported(meta.annotations.get(EXPORT_TO, "")),
         resp=resp(meta, notes),
+        allows=allows(meta, notes),
     )
 
 
@@ -239,6 +241,16 @@ def resp(meta: Metadata, notes: Notes) -> int:
     where = f"metadata.annotations[{RESP}]"
     notes.add(WRONG, where, f"{RESP} is {written!r}: RESP2 is served", "write '2' or '3'")
     return 2
+
+
+def allows(meta: Metadata, notes: Notes) -> frozenset[str]:
+    """The annotation that says that an engine which is not recommended may serve the service."""
+    written = meta.annotations.get(ALLOW_DUBBO_PROXY, "false")
+    if written not in {"true", "false"}:
+        where = f"metadata.annotations[{ALLOW_DUBBO_PROXY}]"
+        cause = f"{ALLOW_DUBBO_PROXY} is {written!r}: dubbo_proxy is not allowed"
+        notes.add(WRONG, where, cause, "write 'true' or 'false'")
+    return frozenset({"dubbo_proxy"}) if written == "true" else frozenset()
 
 
 def _exported(written: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from msgspec import field
 
-from meltemi.controller.decode.kubernetes import HEAD, ip_addresses, resp
+from meltemi.controller.decode.kubernetes import HEAD, allows, ip_addresses, resp
 from meltemi.controller.decode.ports import WrittenPort, ports
 from meltemi.controller.decode.schema import Spec
 from meltemi.controller.decode.values import Count, PortNumber, locality_of
@@ -87,7 +87,7 @@ def service_entry(written: EntryObject, meta: Metadata, notes: Notes) -> Iterato
     addresses = tuple(ip_addresses(list(spec.addresses), "spec.addresses", notes))
     endpoints = tuple(_endpoints(spec, served, notes)) if discovery else ()
     _refuse_contradictions(spec, discovery, notes)
-    version = resp(meta, notes)
+    version, allowed = resp(meta, notes), allows(meta, notes)
     for host in _hosts(spec, notes):
         yield Service(
             ref=notes.ref,
@@ -97,6 +97,7 @@ def service_entry(written: EntryObject, meta: Metadata, notes: Notes) -> Iterato
             addresses=addresses,
             export_to=spec.export_to or ("*",),
             resp=version,
+            allows=allowed,
             discovery=discovery or Discovery.STATIC,
         )
         yield _members(spec, discovery, HostEndpoints(meta.namespace, host, endpoints))

@@ -71,6 +71,15 @@ def test_the_redis_protocol_version_is_an_annotation() -> None:
     assert value(service("", "{meltemi.io/resp: '3'}"), Service).resp == 3
 
 
+def test_dubbo_proxy_is_allowed_by_name() -> None:
+    assert value(service(""), Service).allows == frozenset()
+    text = service("", "{meltemi.io/allow-dubbo-proxy: 'true'}")
+    assert value(text, Service).allows == {"dubbo_proxy"}
+    unclear = service("", "{meltemi.io/allow-dubbo-proxy: 'yes'}")
+    assert told(unclear) == [("MEL0102", "metadata.annotations[meltemi.io/allow-dubbo-proxy]")]
+    assert value(unclear, Service).allows == frozenset()
+
+
 def test_an_unknown_redis_protocol_version_is_reported_and_resp2_is_served() -> None:
     text = service("", "{meltemi.io/resp: '4'}")
     assert told(text) == [("MEL0102", "metadata.annotations[meltemi.io/resp]")]
