@@ -32,8 +32,9 @@ from meltemi.testing.redis_connection import RedisConnection
 from meltemi.testing.standalone import standalone_envoy
 from meltemi.testing.thrift import ThriftServer, thrift_caller
 from meltemi.testing.valkey import Valkey
+from meltemi.xds.group import Group
 from meltemi.xds.resource import Key
-from meltemi.xds.server import AdsServer, Group
+from meltemi.xds.server import AdsServer
 from meltemi.xds.snapshot import Snapshot
 from meltemi.xds.status import Status
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from meltemi.testing.load import Ask
+    from meltemi.xds.peer import Peer
     from meltemi.xds.wire import Node
 
 REPEATS = 20
@@ -242,7 +244,7 @@ class Floor:
         before, after = self._snapshots[1 - state], self._snapshots[state]
         self._group.publish(after, [*self._differences(before, after)])
 
-    async def _join(self, node: Node) -> Group:
+    async def _join(self, node: Node, _: Peer) -> Group:
         key = profile(node, self._registry).group
         for folder in self._folders:
             compiled = read_path(folder, self._registry, Settings())

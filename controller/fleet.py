@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import grpc
 
 from meltemi.controller.nodes import NodeError, Profile, profile
-from meltemi.xds.server import Group as Streams
+from meltemi.xds.group import Group as Streams
 from meltemi.xds.server import Refused
 
 if TYPE_CHECKING:
     from meltemi.controller.loop import Loop
     from meltemi.protocols.group import Group, GroupKey
     from meltemi.protocols.registry import Registry
+    from meltemi.xds.peer import Peer
     from meltemi.xds.wire import Node
 
 IDLE = 60.0
@@ -34,7 +35,7 @@ class Fleet:
         """Never close this group: it is looked at without proxies."""
         self._keep.add(key)
 
-    async def join(self, node: Node) -> Streams:
+    async def join(self, node: Node, peer: Peer) -> Streams:
         """The group of a proxy, compiled if it is the first of its kind.
 
         Raises:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from meltemi.protocols.piece import PieceKey
     from meltemi.protocols.problem import Problem
     from meltemi.protocols.registry import Registry
+    from meltemi.xds.peer import Peer
     from meltemi.xds.session import Event
     from meltemi.xds.wire import Node
 
@@ -135,9 +136,9 @@ class ControlPlane:
 
     # -- what proxies say (xds.server.Observer) ----------------------------------------------------
 
-    def opened(self, stream: int, node: Node, now: float) -> None:
+    def opened(self, stream: int, node: Node, peer: Peer, now: float) -> None:
         """A proxy has introduced itself."""
-        self.status.opened(stream, node, now)
+        self.status.opened(stream, node, peer, now)
         log.info("proxy.connected", node=node.id, stream=stream)
 
     def said(self, stream: int, event: Event, now: float) -> None:

@@ -1,37 +1,34 @@
-"""The ADS server: sessions behind grpc.aio. The only module that imports grpc.
-
-Raw bytes in and out. Per stream one reader feeds the session and one writer drains it; nothing is
-queued behind a slow proxy but the next response, made of the latest state when it can be written.
-"""
+"""The ADS server: which streams are served, and how they end. Raw bytes in and out."""
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from itertools import count
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
 
 from meltemi.xds import resource
 from meltemi.xds.dialect import Delta, Sotw
+from meltemi.xds.limits import Limits
+from meltemi.xds.peer import Peer
 from meltemi.xds.session import Session
+from meltemi.xds.stream import Stream, read_request
 from meltemi.xds.wire import ProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 
     from meltemi.xds.dialect import Dialect
-    from meltemi.xds.resource import Key, TypeRules, TypeUrl
-    from meltemi.xds.session import Event
-    from meltemi.xds.snapshot import Snapshot
+    from meltemi.xds.group import Group
+    from meltemi.xds.observer import Observer
+    from meltemi.xds.resource import TypeRules, TypeUrl
+    from meltemi.xds.stream import Context
     from meltemi.xds.wire import Node
-
-    Context = grpc.aio.ServicerContext[bytes, bytes]
 
 AGGREGATED = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 
@@ -69,86 +66,18 @@ class Refused(Exception):
         self.message = message
 
 
-class Observer(Protocol):
-    """Who hears what proxies say. Times are those of the server's clock, in seconds."""
-
-    def opened(self, stream: int, node: Node, now: float) -> None: ...
-    def said(self, stream: int, event: Event, now: float) -> object: ...
-    def closed(self, stream: int) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Seconds that a peer may take: to say the first word, and to read a response.
-
-    ``stop``: how long a stopping server waits for writes that are under way.
-    """
-
-    first_request: float = 15.0
-    write: float = 60.0
-    stop: float = 5.0
-
-
-class Group:
-    """Proxies that share a snapshot.
-
-    ``drain``: seconds for which their connections use what was taken away. ``on_empty`` is called
-    when the last stream has gone; the owner may then forget the group.
-    """
-
-    def __init__(
-        self,
-        snapshot: Snapshot,
-        *,
-        drain: float = 600.0,
-        on_empty: Callable[[Group], None] | None = None,
-        clock: Callable[[], float] = monotonic,
-    ) -> None:
-        self.drain = drain
-        self._snapshot = snapshot
-        self._on_empty = on_empty
-        self._clock = clock
-        self._streams: set[_Stream] = set()
-
-    @property
-    def snapshot(self) -> Snapshot:
-        """What the proxies should hold now."""
-        return self._snapshot
-
-    def __len__(self) -> int:
-        """How many streams are open."""
-        return len(self._streams)
-
-    def publish(self, snapshot: Snapshot, changed: Collection[Key]) -> None:
-        """Let all streams know. ``changed`` are all keys in which the snapshot differs."""
-        self._snapshot = snapshot
-        now = self._clock()
-        for stream in self._streams:
-            stream.session.update(snapshot, changed, now)
-            stream.wake.set()
-
-    def add(self, stream: _Stream) -> None:
-        """A stream has joined; called by the server."""
-        self._streams.add(stream)
-
-    def remove(self, stream: _Stream) -> None:
-        """A stream has left; called by the server."""
-        self._streams.discard(stream)
-        if not self._streams and self._on_empty is not None:
-            self._on_empty(self)
-
-
 class AdsServer:
     """Serves groups of proxies over plaintext gRPC on loopback.
 
-    ``groups`` finds the group of a node, or raises ``Refused``. ``services`` are offered beside
-    the aggregated one where their type is in ``rules``. Nobody is served before ``ready`` is set.
+    ``groups`` finds the group of a node at a peer, or raises ``Refused``. ``services`` are offered
+    beside the aggregated one where their type is in ``rules``. Nobody is served before ``ready``
+    is set.
     """
 
     def __init__(
         self,
         rules: Sequence[TypeRules],
-        groups: Callable[[Node], Awaitable[Group]],
+        groups: Callable[[Node, Peer], Awaitable[Group]],
         observer: Observer,
         *,
         identifier: str = "meltemi",
@@ -225,7 +154,7 @@ class AdsServer:
     ) -> None:
         try:
             async with asyncio.timeout(self._limits.first_request):
-                first = await _read(context)
+                first = await read_request(context)
             if first is not None:
                 # By itself, not with the first response: grpc cannot end a stream whose headers
                 # wait behind a message that nobody reads.
@@ -242,7 +171,8 @@ class AdsServer:
         self, dialect: Dialect[Any], only: TypeUrl, context: Context, first: bytes
     ) -> None:
         node = dialect.node(first)
-        group = await self._groups(node)
+        peer = Peer(context.peer())
+        group = await self._groups(node, peer)
         session = Session(
             dialect,
             self._rules,
@@ -252,8 +182,8 @@ class AdsServer:
             drain=group.drain,
             only=only,
         )
-        stream = _Stream(next(self._numbers), session, context, self._observer, self._clock)
-        self._observer.opened(stream.number, node, self._clock())
+        stream = Stream(next(self._numbers), session, context, self._observer, self._clock)
+        self._observer.opened(stream.number, node, peer, self._clock())
         del node  # 60 kB of extensions and metadata; the owner keeps what it needs
         group.add(stream)
         try:
@@ -263,7 +193,7 @@ class AdsServer:
             group.remove(stream)
             self._observer.closed(stream.number)
 
-    async def _run(self, stream: _Stream) -> None:
+    async def _run(self, stream: Stream) -> None:
         """Until the peer ends, fails or breaks the protocol, or the server stops."""
         reader = asyncio.create_task(stream.read())
         writer = asyncio.create_task(stream.write(self._limits.write))
@@ -281,69 +211,6 @@ class AdsServer:
             await asyncio.gather(*tasks, return_exceptions=True)
         if self._stopping.is_set():
             raise Refused(grpc.StatusCode.UNAVAILABLE, "the server is stopping")
-
-
-class _Stream:
-    """One open stream: the session and its transport."""
-
-    def __init__(
-        self,
-        number: int,
-        session: Session[Any],
-        context: Context,
-        observer: Observer,
-        clock: Callable[[], float],
-    ) -> None:
-        self.number = number
-        self.session = session
-        self.wake = asyncio.Event()
-        self._context = context
-        self._observer = observer
-        self._clock = clock
-        self._finishing = False
-
-    def take(self, raw: bytes) -> None:
-        """Feed a request."""
-        now = self._clock()
-        for event in self.session.receive(raw, now):
-            self._observer.said(self.number, event, now)
-        self.wake.set()
-
-    async def read(self) -> None:
-        """Feed requests until the peer has no more."""
-        while (raw := await _read(self._context)) is not None:
-            self.take(raw)
-
-    def finish(self) -> None:
-        """End when everything that is due has been written."""
-        self._finishing = True
-        self.wake.set()
-
-    async def write(self, patience: float) -> None:
-        """Write what is due, whenever something is. A peer that stops reading ends its stream."""
-        while True:
-            self.wake.clear()
-            while (response := self.session.next_response(self._clock())) is not None:
-                async with asyncio.timeout(patience):
-                    await self._context.write(response)
-            if self._finishing:
-                return
-            await self._due()
-
-    async def _due(self) -> None:
-        deadline = self.session.deadline()
-        delay = None if deadline is None else max(0.0, deadline - self._clock())
-        try:
-            async with asyncio.timeout(delay):
-                await self.wake.wait()
-        except TimeoutError:
-            return
-
-
-async def _read(context: Context) -> bytes | None:
-    """The next request; None when the peer has no more."""
-    request = cast("object", await context.read())
-    return request if isinstance(request, bytes) else None
 
 
 def _require_loopback(address: str) -> None:

@@ -14,6 +14,7 @@ from meltemi.xds.session import Acked, Subscribed, Unsubscribed
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 
+    from meltemi.xds.peer import Peer
     from meltemi.xds.resource import TypeUrl
     from meltemi.xds.session import Event, Nacked
     from meltemi.xds.wire import Node
@@ -53,6 +54,7 @@ class StreamStatus:
     """One open stream."""
 
     node: Node
+    peer: Peer
     since: float
     types: Mapping[TypeUrl, TypeStatus] = field(
         default_factory=lambda: MappingProxyType[str, TypeStatus]({})
@@ -65,9 +67,9 @@ class Status:
     def __init__(self) -> None:
         self._streams: dict[int, StreamStatus] = {}
 
-    def opened(self, stream: int, node: Node, now: float) -> None:
+    def opened(self, stream: int, node: Node, peer: Peer, now: float) -> None:
         """A proxy has introduced itself."""
-        self._streams[stream] = StreamStatus(node, now)
+        self._streams[stream] = StreamStatus(node, peer, now)
 
     def said(self, stream: int, event: Event, now: float) -> bool:
         """A proxy has answered; whether that changes what it refuses."""

@@ -11,7 +11,8 @@ from meltemi.protocols.types import type_table
 from meltemi.testing.envoy_binary import ENVOY_VERSION
 from meltemi.testing.ports import LOOPBACK, Address
 from meltemi.testing.standalone import standalone_envoy
-from meltemi.xds.server import AdsServer, Group
+from meltemi.xds.group import Group
+from meltemi.xds.server import AdsServer
 from meltemi.xds.session import Acked, Nacked
 from tests import make
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from meltemi.testing.envoy import Envoy
+    from meltemi.xds.peer import Peer
     from meltemi.xds.session import Event
     from meltemi.xds.snapshot import Snapshot
     from meltemi.xds.wire import Node
@@ -34,7 +36,7 @@ class Answers:
     acked: list[Acked] = field(default_factory=list[Acked])
     nacked: list[Nacked] = field(default_factory=list[Nacked])
 
-    def opened(self, stream: int, node: Node, now: float) -> None:
+    def opened(self, stream: int, node: Node, peer: Peer, now: float) -> None:
         """A stream has begun."""
 
     def said(self, stream: int, event: Event, now: float) -> None:
@@ -69,7 +71,7 @@ async def served(
     """
     answers, group = Answers(), Group(snapshot)
 
-    async def join(_: Node) -> Group:
+    async def join(_node: Node, _peer: Peer) -> Group:
         return group
 
     server = AdsServer(type_table(make.registry().route_types), join, answers)

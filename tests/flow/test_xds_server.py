@@ -18,14 +18,17 @@ from meltemi.testing.xds_client import (
     read_sotw,
     sotw_request,
 )
+from meltemi.xds.group import Group
+from meltemi.xds.limits import Limits
 from meltemi.xds.resource import CLUSTER, ENDPOINT, RUNTIME, Resource
-from meltemi.xds.server import AGGREGATED, AdsServer, Group, Limits, Refused
+from meltemi.xds.server import AGGREGATED, AdsServer, Refused
 from meltemi.xds.snapshot import Snapshot
 from meltemi.xds.status import Status
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from meltemi.xds.peer import Peer
     from meltemi.xds.wire import Node
 
 WORLD = Snapshot.of([cluster("a"), endpoint("a"), listener("l", "a"), route("r", "a")])
@@ -81,7 +84,7 @@ class Rig:
         self.server.ready = True
         self.port = 0
 
-    async def resolve(self, node: Node) -> Group:
+    async def resolve(self, node: Node, _: Peer) -> Group:
         if node.id == "intruder":
             raise Refused(grpc.StatusCode.PERMISSION_DENIED, "not you")
         self.nodes.append(node)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from meltemi.controller.proxies import describe, refusal_problems
 from meltemi.protocols.model import Ref
+from meltemi.xds.peer import Peer
 from meltemi.xds.resource import LISTENER, Resource
 from meltemi.xds.session import Nacked
 from meltemi.xds.status import Status
@@ -14,7 +15,12 @@ ORIGIN = Ref("ServiceEntry", "default", "cache", 0, "spec.ports[0]")
 
 def refused(message: str) -> Status:
     status = Status()
-    status.opened(1, Node("edge", "", {"meltemi": {"bind": "vip"}}, version=(1, 40)), 10.0)
+    status.opened(
+        1,
+        Node("edge", "", {"meltemi": {"bind": "vip"}}, version=(1, 40)),
+        Peer("ipv4:127.0.0.1:40000"),
+        10.0,
+    )
     listener = Resource(LISTENER, "cache_6379", "v1", b"", origins=(ORIGIN,))
     status.said(1, Nacked(LISTENER, "v1", "1", message, (listener,), named=True), 11.0)
     return status

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from meltemi.testing.resources import cluster
+from meltemi.xds.peer import Peer
 from meltemi.xds.resource import CLUSTER, LISTENER
 from meltemi.xds.session import Acked, Nacked, Subscribed, Unsubscribed
 from meltemi.xds.status import SUSPECTS, Refusal, Status, TypeStatus
 from meltemi.xds.wire import Node
 
 NODE = Node("gateway-1", "gateways", {})
+PEER = Peer("ipv4:127.0.0.1:40000")
 
 
 def acked(version: str, *names: str) -> Acked:
@@ -21,7 +23,7 @@ def nacked(*names: str, named: bool = True) -> Nacked:
 
 def opened() -> Status:
     status = Status()
-    status.opened(1, NODE, 10.0)
+    status.opened(1, NODE, PEER, 10.0)
     return status
 
 
@@ -32,7 +34,7 @@ def types(status: Status) -> dict[str, TypeStatus]:
 
 def test_a_stream_is_known_from_its_first_request_to_its_end() -> None:
     status = opened()
-    status.opened(2, NODE, 11.0)
+    status.opened(2, NODE, PEER, 11.0)
     assert [(stream.node, stream.since) for stream in status.streams()] == [
         (NODE, 10.0),
         (NODE, 11.0),

@@ -1,0 +1,62 @@
+"""Streams that share a snapshot."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from meltemi.xds.resource import Key
+    from meltemi.xds.snapshot import Snapshot
+    from meltemi.xds.stream import Stream
+
+
+class Group:
+    """Proxies that share a snapshot.
+
+    ``drain``: seconds for which their connections use what was taken away. ``on_empty`` is called
+    when the last stream has gone; the owner may then forget the group.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        *,
+        drain: float = 600.0,
+        on_empty: Callable[[Group], None] | None = None,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self.drain = drain
+        self._snapshot = snapshot
+        self._on_empty = on_empty
+        self._clock = clock
+        self._streams: set[Stream] = set()
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What the proxies should hold now."""
+        return self._snapshot
+
+    def __len__(self) -> int:
+        """How many streams are open."""
+        return len(self._streams)
+
+    def publish(self, snapshot: Snapshot, changed: Collection[Key]) -> None:
+        """Let all streams know. ``changed`` are all keys in which the snapshot differs."""
+        self._snapshot = snapshot
+        now = self._clock()
+        for stream in self._streams:
+            stream.session.update(snapshot, changed, now)
+            stream.wake.set()
+
+    def add(self, stream: Stream) -> None:
+        """A stream has joined; called by the server."""
+        self._streams.add(stream)
+
+    def remove(self, stream: Stream) -> None:
+        """A stream has left; called by the server."""
+        self._streams.discard(stream)
+        if not self._streams and self._on_empty is not None:
+            self._on_empty(self)
