@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LONGEST = 2048
+"""Bytes of a SPIFFE ID, of which 255 may be the trust domain."""
+
+_SPIFFE = re.compile(r"spiffe://([a-z0-9._-]{1,255})((?:/[A-Za-z0-9._-]+)*)", re.ASCII)
+_DOTS = frozenset({".", ".."})
+
+
+class UnidentifiedError(Exception):
+    """A peer has not said who it is in a way that can be relied on. The text is for the peer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +39,24 @@ class Peer:
 
     address: str
     identity: Identity | None = None
+
+
+def identity(uris: Sequence[str]) -> Identity:
+    """The identity in the URI SANs of a verified certificate (X.509-SVID section 2: exactly one;
+    SPIFFE-ID section 2: its characters).
+
+    Raises:
+        UnidentifiedError: there is not exactly one, or it is no SPIFFE ID.
+    """
+    if len(uris) != 1:
+        raise UnidentifiedError(
+            f"the client certificate has {len(uris)} URIs among its subject alternative names: "
+            "present one with exactly one, a SPIFFE ID"
+        )
+    found = _SPIFFE.fullmatch(uris[0]) if len(uris[0]) <= LONGEST else None
+    if found is None or not _DOTS.isdisjoint(found[2].split("/")):
+        raise UnidentifiedError(
+            f"the client certificate's URI {uris[0][:100]!r} is no SPIFFE ID: "
+            "present one such as spiffe://cluster.local/ns/NAMESPACE/sa/ACCOUNT"
+        )
+    return Identity(found[1], found[2])

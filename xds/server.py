@@ -15,7 +15,7 @@ import grpc.aio
 from meltemi.xds import resource
 from meltemi.xds.dialect import Delta, Sotw
 from meltemi.xds.limits import Limits
-from meltemi.xds.peer import Peer
+from meltemi.xds.peer import Peer, UnidentifiedError
 from meltemi.xds.session import Session
 from meltemi.xds.stream import Stream, read_request
 from meltemi.xds.wire import ProtocolError
@@ -23,6 +23,7 @@ from meltemi.xds.wire import ProtocolError
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 
+    from meltemi.xds.credentials import MutualTls
     from meltemi.xds.dialect import Dialect
     from meltemi.xds.group import Group
     from meltemi.xds.observer import Observer
@@ -67,7 +68,7 @@ class Refused(Exception):
 
 
 class AdsServer:
-    """Serves groups of proxies over plaintext gRPC on loopback.
+    """Serves groups of proxies over gRPC: with mutual TLS, or in plaintext.
 
     ``groups`` finds the group of a node at a peer, or raises ``Refused``. ``services`` are offered
     beside the aggregated one where their type is in ``rules``. Nobody is served before ``ready``
@@ -92,22 +93,35 @@ class AdsServer:
         self._identifier = identifier
         self._limits = limits or Limits()
         self._clock = clock
+        self._tls: MutualTls | None = None
         self._numbers = count(1)
         self._stopping = asyncio.Event()
         served = {rule.type_url for rule in rules}
         self._services = {name: url for name, url in services.items() if url in served}
 
     @asynccontextmanager
-    async def serve(self, address: str) -> AsyncGenerator[int]:
+    async def serve(
+        self, address: str, tls: MutualTls | None = None, *, plaintext: bool = False
+    ) -> AsyncGenerator[int]:
         """Listen on ``host:port`` while the context lasts; gives the port (useful with port 0).
 
-        Raises ValueError for an address that is not loopback, OSError when it is taken.
+        Without ``tls`` nobody has an identity, so only loopback is served, or every address where
+        ``plaintext`` asks for that.
+
+        Raises ValueError for an address that may not be served, CertificateError for files of TLS
+        that cannot be used, OSError when the address is taken.
         """
-        _require_loopback(address)
+        if tls is None and not plaintext:
+            _require_loopback(address)
         server = grpc.aio.server(options=_OPTIONS)
         server.add_generic_rpc_handlers(tuple(self._handlers()))
+        self._tls = tls
+        credentials = tls.server_credentials() if tls else None
         try:
-            port = server.add_insecure_port(address)
+            if credentials is None:
+                port = server.add_insecure_port(address)
+            else:
+                port = server.add_secure_port(address, credentials)
         except RuntimeError as error:
             raise OSError(f"cannot listen on {address}: {error}") from error
         await server.start()
@@ -153,13 +167,14 @@ class AdsServer:
         self, dialect: Dialect[Any], only: TypeUrl, context: Context
     ) -> None:
         try:
+            peer = self._peer(context)
             async with asyncio.timeout(self._limits.first_request):
                 first = await read_request(context)
             if first is not None:
                 # By itself, not with the first response: grpc cannot end a stream whose headers
                 # wait behind a message that nobody reads.
                 await context.send_initial_metadata(())
-                await self._serve_session(dialect, only, context, first)
+                await self._serve_session(dialect, only, context, peer, first)
         except TimeoutError:
             await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the peer took too long")
         except ProtocolError as error:
@@ -167,11 +182,17 @@ class AdsServer:
         except Refused as refused:
             await context.abort(refused.code, refused.message)
 
+    def _peer(self, context: Context) -> Peer:
+        """Raises Refused where a certificate does not say who this is."""
+        try:
+            return Peer(context.peer(), self._tls.identify(context) if self._tls else None)
+        except UnidentifiedError as error:
+            raise Refused(grpc.StatusCode.UNAUTHENTICATED, str(error)) from error
+
     async def _serve_session(
-        self, dialect: Dialect[Any], only: TypeUrl, context: Context, first: bytes
+        self, dialect: Dialect[Any], only: TypeUrl, context: Context, peer: Peer, first: bytes
     ) -> None:
         node = dialect.node(first)
-        peer = Peer(context.peer())
         group = await self._groups(node, peer)
         session = Session(
             dialect,
