@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from meltemi.protocols.model import Endpoint, RedisFault, RedisSettings, RedisUpstream, Ref
+from meltemi.testing.envoy_binary import ENVOY_VERSIONS
 from meltemi.testing.ports import Address
 from meltemi.testing.redis_connection import RedisConnection, RedisRefusedError
 from meltemi.testing.valkey import Valkey
 from meltemi.xds.resource import RUNTIME
 from tests import make
+from tests.abilities import Seen, saw
 from tests.envoy.serving import BIND, served
 
 if TYPE_CHECKING:
@@ -61,11 +63,13 @@ async def write(client: RedisConnection, number: int) -> bool:
         return False
 
 
-async def test_one_node_tells_the_proxy_of_all() -> None:
+@pytest.mark.parametrize("version", ENVOY_VERSIONS)
+async def test_one_node_tells_the_proxy_of_all(version: str) -> None:
     async with AsyncExitStack() as closing:
         first, second = await closing.enter_async_context(two_nodes())
         mesh = make.mesh(CACHE, SHARDED, endpoints=[endpoint(first)])
-        on = await closing.enter_async_context(served(make.snapshot(mesh, GROUP)))
+        snapshot = make.snapshot(mesh, GROUP)
+        on = await closing.enter_async_context(served(snapshot, version=version))
         await on.envoy.wait_ready()
         opening = RedisConnection.open(Address(BIND, make.PORT))
         client = await closing.enter_async_context(await opening)
@@ -74,8 +78,9 @@ async def test_one_node_tells_the_proxy_of_all() -> None:
         )
         assert [await write(client, number) for number in range(KEYS)] == [True] * KEYS
         kept = [int(str(await node.ask("DBSIZE"))) for node in (first, second)]
-    assert sum(kept) == KEYS
-    assert min(kept) > 0
+        assert sum(kept) == KEYS
+        assert min(kept) > 0
+        await saw(on.envoy, "redis", Seen.SHARDED)
 
 
 async def test_single_servers_would_lose_keys_to_each_other() -> None:
@@ -90,7 +95,8 @@ async def test_single_servers_would_lose_keys_to_each_other() -> None:
         assert {await write(client, number) for number in range(KEYS)} == {True, False}
 
 
-async def test_a_fault_comes_and_goes_on_an_open_connection() -> None:
+@pytest.mark.parametrize("version", ENVOY_VERSIONS)
+async def test_a_fault_comes_and_goes_on_an_open_connection(version: str) -> None:
     """Its percentage is in the runtime layer: nothing else changes, so nothing is drained."""
     fault = RedisFault("ERROR", 0.0, commands=("GET",))
     settings = RedisSettings(
@@ -104,7 +110,7 @@ async def test_a_fault_comes_and_goes_on_an_open_connection() -> None:
         draft.place(CACHE, endpoint(server))
         compiler = make.compiler(draft.mesh, GROUP)
         compiled = compiler.group(GROUP)
-        on = await closing.enter_async_context(served(compiled.snapshot))
+        on = await closing.enter_async_context(served(compiled.snapshot, version=version))
         await on.envoy.wait_ready()
         opening = RedisConnection.open(Address(BIND, make.PORT))
         client = await closing.enter_async_context(await opening)
@@ -127,3 +133,4 @@ async def test_a_fault_comes_and_goes_on_an_open_connection() -> None:
             assert {key.type_url for key in keys} == {RUNTIME}
             on.group.publish(compiled.snapshot, keys)
             await on.envoy.process.wait_until(reached, "take the new percentage", PATIENCE_S)
+        await saw(on.envoy, "redis", Seen.FAULTED)
