@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,6 +37,12 @@ class Certificate:
 
     pem: bytes
     key: bytes
+
+    def encrypted(self, password: str) -> bytes:
+        """The key as it is on disk where somebody protects it with a password."""
+        key = load_pem_private_key(self.key, None)
+        locked = BestAvailableEncryption(password.encode())
+        return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, locked)
 
 
 @dataclass(frozen=True, slots=True)
