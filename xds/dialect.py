@@ -15,7 +15,7 @@ from meltemi.xds.subscription import WILDCARD, Subscription
 from meltemi.xds.wire import DeltaRequest, Header, Names, Node, SotwRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 
     from meltemi.xds.release import Release
     from meltemi.xds.resource import TypeRules, TypeUrl
@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 
 class Sent(NamedTuple):
     """An unanswered response. ``changed`` is what was new in it: a NACK is about that. ``names``
-    also holds what it took away.
+    also holds what it took away. ``at`` is when it was made, by the owner's clock.
     """
 
     number: int
     version: str
     changed: tuple[Resource, ...]
     names: frozenset[str]
+    at: float = 0.0
 
 
 @dataclass(slots=True, eq=False)
@@ -203,7 +204,8 @@ class Delta:
             return
         if after.wildcard and (first or WILDCARD in request.subscribe):
             state.whole = state.owed = True
-        state.dirty.update(request.subscribe)
+        table = view.of_type(state.rules.type_url)
+        state.dirty.update(_worth_a_word(state.rules, request.subscribe, table))
         if after.wildcard:
             # The proxy asks what becomes of a name that it dropped but still gets by the wildcard.
             state.dirty |= before.names.intersection(request.unsubscribe)

@@ -8,19 +8,21 @@ at an unchanged version; after a changed cluster its assignment is due again; no
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic
 
 from meltemi.xds.dialect import R, Sent, TypeState
+from meltemi.xds.holding import holdings
 from meltemi.xds.refusal import named_in
 from meltemi.xds.release import Release
 from meltemi.xds.resource import Key, Removal
 from meltemi.xds.wire import Header, ProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from meltemi.xds.dialect import Composed, Dialect
+    from meltemi.xds.holding import Holding
     from meltemi.xds.resource import Resource, TypeRules, TypeUrl
     from meltemi.xds.snapshot import Snapshot
 
@@ -45,15 +47,27 @@ class Unsubscribed:
 
 
 @dataclass(frozen=True, slots=True)
+class Pushed:
+    """A response is on its way to the proxy; ``size`` in bytes."""
+
+    type_url: TypeUrl
+    version: str
+    nonce: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Acked:
     """The proxy accepted a response. ``version`` is that of the type's whole content, ``names``
-    are what the response, and those that it answers too, said something new of.
+    are what the response, and those that it answers too, said something new of. ``waited``:
+    seconds from the response to this answer.
     """
 
     type_url: TypeUrl
     version: str
     nonce: str
     names: frozenset[str]
+    waited: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +86,7 @@ class Nacked:
     named: bool
 
 
-Event = Subscribed | Unsubscribed | Acked | Nacked
+Event = Subscribed | Unsubscribed | Pushed | Acked | Nacked
 
 
 class Session(Generic[R]):
@@ -102,6 +116,32 @@ class Session(Generic[R]):
         self._only = only
         self._states: dict[TypeUrl, TypeState] = {}
         self._number = 0
+        self._pushed: Pushed | None = None
+
+    @property
+    def types(self) -> Collection[TypeUrl]:
+        """The types that the stream can ask for."""
+        return self._rules.keys()
+
+    @property
+    def dialect(self) -> str:
+        """``sotw`` or ``delta``."""
+        return type(self._dialect).__name__.lower()
+
+    @property
+    def pushed(self) -> Pushed | None:
+        """What is to be told of the response that ``next_response`` gave last."""
+        return self._pushed
+
+    @property
+    def settled(self) -> bool:
+        """Whether the proxy has answered everything that it should have, and nothing is due."""
+        return not any(state.due or state.unanswered for state in self._states.values())
+
+    def holdings(self) -> Iterator[Holding]:
+        """Everything that the stream asks for, by type in push order, then by name."""
+        states = (self._states.get(type_url) for type_url in self._rules)
+        return holdings((state for state in states if state is not None), self._release)
 
     def receive(self, raw: bytes, now: float) -> tuple[Event, ...]:
         """Take in a request. Raises ProtocolError when the stream must end."""
@@ -198,7 +238,8 @@ class Session(Generic[R]):
         refused: frozenset[str] = frozenset()
         if request.error is None:
             names = frozenset(name for sent in covered for name in sent.names)
-            event = Acked(state.rules.type_url, last.version, request.nonce, names)
+            waited = now - last.at
+            event = Acked(state.rules.type_url, last.version, request.nonce, names, waited)
         else:
             event = self._nacked(state, request.nonce, request.error, covered)
             if event.named:
@@ -258,7 +299,7 @@ class Session(Generic[R]):
         version = self._release.version(type_url)
         state.nonce = str(self._number)
         state.unanswered[state.nonce] = Sent(
-            self._number, version, tuple(composed.changed), frozenset(composed.about)
+            self._number, version, tuple(composed.changed), frozenset(composed.about), now
         )
         while len(state.unanswered) > _UNANSWERED_LIMIT:
             del state.unanswered[next(iter(state.unanswered))]
@@ -267,7 +308,9 @@ class Session(Generic[R]):
             self._release.sent(self._number, composed.changed, now)
         self._touch(self._children(composed.changed))
         header = Header(type_url, version, state.nonce, self._identifier)
-        return self._dialect.encode(header, composed)
+        response = self._dialect.encode(header, composed)
+        self._pushed = Pushed(type_url, version, state.nonce, len(response))
+        return response
 
     def _children(self, parents: Iterable[Resource]) -> Iterable[Key]:
         """A changed parent warms anew, and waits for its child even if that did not change."""

@@ -1,4 +1,4 @@
-"""What each proxy said last: streams' events folded into stream x type -> accepted, refused.
+"""What each proxy was sent and said last: streams' events folded into stream x type -> state.
 
 Bounded by the streams that are open: a stream's entry goes with the stream.
 """
@@ -6,10 +6,11 @@ Bounded by the streams that are open: a stream's entry goes with the stream.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from meltemi.xds.session import Acked, Subscribed, Unsubscribed
+from meltemi.xds.session import Acked, Pushed, Subscribed, Unsubscribed
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
@@ -21,6 +22,26 @@ if TYPE_CHECKING:
 
 SUSPECTS = 20
 """How many suspects of a refusal are kept; a first response may have thousands."""
+
+UNANSWERED = 16
+"""How many unanswered responses of a type are kept, as in the session itself."""
+
+
+class State(Enum):
+    """Where a type stands on a stream. ``NOT_SENT``: the proxy asks, and nothing was sent yet."""
+
+    ACKED = "ACKED"
+    PENDING = "PENDING"
+    NACKED = "NACKED"
+    NOT_SENT = "NOT SENT"
+    NOT_SUBSCRIBED = "NOT SUBSCRIBED"
+
+
+class Pending(NamedTuple):
+    """A response without an answer, and when it was sent."""
+
+    nonce: str
+    since: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +59,30 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class TypeStatus:
-    """One type on one stream. ``version`` is the last accepted one, empty before the first.
+    """One type on one stream. ``version`` is the last accepted one, empty before the first, and
+    ``accepted`` its time; ``asked`` is when ``subscribed`` became so.
 
     Each of ``refusals`` stands until the proxy accepts later responses about all that it names, or
-    refuses one of them again.
+    refuses one of them again. ``pending``: responses without an answer, oldest first.
     """
 
     subscribed: bool = True
+    asked: float = 0.0
     version: str = ""
+    accepted: float = 0.0
     refusals: tuple[Refusal, ...] = ()
+    pending: tuple[Pending, ...] = ()
+
+    @property
+    def state(self) -> tuple[State, float]:
+        """One word for it, and since when."""
+        if not self.subscribed:
+            return State.NOT_SUBSCRIBED, self.asked
+        if self.refusals:
+            return State.NACKED, min(refusal.since for refusal in self.refusals)
+        if self.pending:
+            return State.PENDING, self.pending[0].since
+        return (State.ACKED, self.accepted) if self.version else (State.NOT_SENT, self.asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +124,40 @@ class Status:
         """All open streams, oldest first. A proxy may have several."""
         return tuple(self._streams.values())
 
+    def numbered(self) -> Mapping[int, StreamStatus]:
+        """All open streams by number, oldest first."""
+        return MappingProxyType(self._streams)
+
 
 def _folded(status: TypeStatus, event: Event, now: float) -> TypeStatus:
     match event:
         case Subscribed():
-            return replace(status, subscribed=True)
+            return replace(status, subscribed=True, asked=now)
         case Unsubscribed():
-            return replace(status, subscribed=False)
+            return replace(status, subscribed=False, asked=now)
+        case Pushed():
+            pending = (*status.pending, Pending(event.nonce, now))
+            return replace(status, pending=pending[-UNANSWERED:])
         case Acked():
-            refusals = tuple(_less(status.refusals, event.names))
-            return replace(status, version=event.version, refusals=refusals)
+            return replace(
+                status,
+                version=event.version,
+                accepted=now,
+                refusals=tuple(_less(status.refusals, event.names)),
+                pending=_after(status.pending, event.nonce),
+            )
         case _:
-            return replace(status, refusals=_with(status.refusals, event, now))
+            return replace(
+                status,
+                refusals=_with(status.refusals, event, now),
+                pending=_after(status.pending, event.nonce),
+            )
+
+
+def _after(pending: tuple[Pending, ...], nonce: str) -> tuple[Pending, ...]:
+    """What is left when a response is answered, and with it those before."""
+    nonces = [each.nonce for each in pending]
+    return pending[nonces.index(nonce) + 1 :] if nonce in nonces else pending
 
 
 def _less(refusals: Iterable[Refusal], accepted: frozenset[str]) -> Iterator[Refusal]:

@@ -61,6 +61,8 @@ class Stream:
         while True:
             self.wake.clear()
             while (response := self.session.next_response(self._clock())) is not None:
+                if self.session.pushed is not None:
+                    self._observer.said(self.number, self.session.pushed, self._clock())
                 async with asyncio.timeout(patience):
                     await self._context.write(response)
             if self._finishing:

@@ -14,7 +14,7 @@ from meltemi.testing.xds_client import (
     sotw_request,
 )
 from meltemi.xds.resource import CLUSTER, ENDPOINT, LISTENER, RUNTIME, Key
-from meltemi.xds.session import Acked, Nacked, Subscribed, Unsubscribed
+from meltemi.xds.session import Acked, Nacked, Pushed, Subscribed, Unsubscribed
 from meltemi.xds.snapshot import Snapshot
 from meltemi.xds.wire import ProtocolError
 
@@ -402,3 +402,41 @@ def test_the_same_content_has_the_same_version_on_every_stream() -> None:
         stream.ask(CLUSTER)
         versions.add(only(stream.hear()).version)
     assert len(versions) == 1
+
+
+def test_what_was_written_is_told_with_its_nonce_and_size(stream: Stream) -> None:
+    assert stream.session.pushed is None
+    stream.ask(CLUSTER)
+    raw = stream.session.next_response(stream.now)
+    assert raw is not None
+    response = stream.read(raw)
+    assert stream.session.pushed == Pushed(CLUSTER, response.version, response.nonce, len(raw))
+
+
+def test_an_acceptance_tells_how_long_it_took(stream: Stream) -> None:
+    stream.ask(CLUSTER)
+    response = only(stream.hear())
+    stream.now = 0.25
+    [event] = stream.ack(response)
+    assert isinstance(event, Acked)
+    assert event.waited == 0.25
+
+
+def test_a_stream_is_settled_when_everything_is_answered_and_nothing_is_due(
+    stream: Stream,
+) -> None:
+    warm(stream)
+    assert stream.session.settled
+    stream.publish(cluster("a", content="2"))
+    assert not stream.session.settled
+    responses = stream.hear()
+    assert not stream.session.settled
+    for response in responses:
+        stream.ack(response)
+    assert stream.session.settled
+
+
+def test_a_stream_knows_its_dialect_and_the_types_that_it_may_ask_for(stream: Stream) -> None:
+    expected = "sotw" if isinstance(stream, SotwConversation) else "delta"
+    assert stream.session.dialect == expected
+    assert [*stream.session.types] == [rules.type_url for rules in RULES]
