@@ -1,0 +1,376 @@
+"""The real server on loopback, and clients that say exactly what a scenario wants said.
+
+Time stands still unless a scenario moves it. Silence is proven by a fence: the client asks for
+something else, and that answer must be the next thing that it hears.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import grpc.aio
+
+from meltemi.protocols.types import type_table
+from meltemi.testing.resources import ROUTE, empty, plain
+from meltemi.testing.xds_client import (
+    Response,
+    delta_request,
+    read_delta,
+    read_sotw,
+    sotw_request,
+)
+from meltemi.xds.group import Group
+from meltemi.xds.resource import Missing, TypeRules
+from meltemi.xds.server import AGGREGATED, SERVICES, AdsServer
+from meltemi.xds.snapshot import Snapshot
+from meltemi.xds.status import Status
+from tests.conformance.scenario import Dialect
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterable, Mapping
+
+    from meltemi.xds.peer import Peer
+    from meltemi.xds.resource import Key, Resource, TypeUrl
+    from meltemi.xds.session import Event
+    from meltemi.xds.wire import Node
+    from tests.conformance.scenario import Variant
+
+FENCE: TypeUrl = "type.googleapis.com/test.Fence"
+_MARK = "fence-"
+
+DRAIN = 60.0
+"""Seconds for which a cluster lingers."""
+
+
+def _readable(rules: TypeRules) -> TypeRules:
+    """Absences as bodies of the tests' own form."""
+    if not isinstance(rules.missing_sotw, Missing):
+        rules = replace(rules, missing_sotw=empty)
+    if not isinstance(rules.missing_delta, Missing):
+        rules = replace(rules, missing_delta=empty)
+    return rules
+
+
+# The product's own table. A fence comes after everything else that is due.
+RULES = (
+    *(_readable(rules) for rules in type_table([ROUTE])),
+    TypeRules(FENCE, missing_sotw=empty, missing_delta=empty),
+)
+
+
+class StreamEnded(AssertionError):
+    """The server ended a stream that should live."""
+
+
+class ServerFailed(Exception):
+    """The server raised: nobody's verdict on a rule."""
+
+
+class Log(Status):
+    """What the server observed, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.events: list[Event] = []
+        self.ended = asyncio.Event()
+
+    def said(self, stream: int, event: Event, now: float) -> bool:
+        self.events.append(event)
+        return super().said(stream, event, now)
+
+    def closed(self, stream: int) -> None:
+        super().closed(stream)
+        self.ended.set()
+
+
+class World:
+    """One server with one group of proxies. ``patience``: seconds to wait for an answer."""
+
+    def __init__(self, variant: Variant, patience: float) -> None:
+        self.variant = variant
+        self.patience = patience
+        self.now = 1000.0
+        self.status = Log()
+        self.nodes: list[Node] = []
+        self.group = Group(Snapshot(), drain=DRAIN, clock=self.clock)
+        self.server = AdsServer(RULES, self._resolve, self.status, clock=self.clock)
+        self.server.ready = True
+        self.port = 0
+        self._fences = 0
+        self._stack = AsyncExitStack()
+
+    def clock(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        """Time passes, for the server too."""
+        self.now += seconds
+        self.group.publish(self.group.snapshot, ())
+
+    def publish(self, *resources: Resource, removed: Iterable[Key] = ()) -> None:
+        """What proxies should hold changes."""
+        changes: dict[Key, Resource | None] = {resource.key: resource for resource in resources}
+        changes |= dict.fromkeys(removed)
+        self.group.publish(self.group.snapshot.replace(changes), changes.keys())
+
+    async def open(
+        self,
+        type_url: TypeUrl,
+        *,
+        node: str = "proxy",
+        dialect: Dialect | None = None,
+        aggregated: bool | None = None,
+    ) -> Stream:
+        """A new connection with one stream, for this type at least; as the variant says."""
+        dialect = dialect or self.variant.dialect
+        aggregated = self.variant.aggregated if aggregated is None else aggregated
+        address = f"127.0.0.1:{self.port}"
+        channel = await self._stack.enter_async_context(grpc.aio.insecure_channel(address))
+        only = "" if aggregated else type_url
+        # grpc's stubs make a call generic in what the serializers would be.
+        call: Any = channel.stream_stream(_method(dialect, only))()
+        kind = SotwStream if dialect is Dialect.SOTW else DeltaStream
+        return kind(self, call, only, node)
+
+    async def sotw(self, type_url: TypeUrl, *, node: str = "proxy") -> SotwStream:
+        """A stream for what only this dialect has."""
+        stream = await self.open(type_url, node=node, dialect=Dialect.SOTW)
+        assert isinstance(stream, SotwStream)
+        return stream
+
+    async def delta(self, type_url: TypeUrl, *, node: str = "proxy") -> DeltaStream:
+        """A stream for what only this dialect has."""
+        stream = await self.open(type_url, node=node, dialect=Dialect.DELTA)
+        assert isinstance(stream, DeltaStream)
+        return stream
+
+    def next_fence(self) -> str:
+        """A name that nobody has asked for."""
+        self._fences += 1
+        return f"{_MARK}{self._fences}"
+
+    async def _resolve(self, node: Node, _: Peer) -> Group:
+        self.nodes.append(node)
+        return self.group
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncGenerator[World]:
+        async with self.server.serve("127.0.0.1:0") as self.port, self._stack:
+            yield self
+
+
+def _method(dialect: Dialect, only: TypeUrl) -> str:
+    prefix = "Stream" if dialect is Dialect.SOTW else "Delta"
+    names = {type_url: name for name, type_url in SERVICES.items()}
+    service, _, noun = names.get(only, f"{AGGREGATED}/AggregatedResources").partition("/")
+    return f"/{service}/{prefix}{noun}"
+
+
+def contents(response: Response) -> dict[str, str]:
+    """What a response carries, by name; a fence does not count."""
+    pairs = (body.decode().partition("=") for body in response.bodies)
+    return {name: content for name, _, content in pairs if not name.startswith(_MARK)}
+
+
+@dataclass(slots=True)
+class Talk:
+    """What a client remembers of one type: what it asks for and what it heard and accepted."""
+
+    names: tuple[str, ...] = ()
+    named: bool = False
+    nonce: str = ""
+    version: str = ""
+    held: dict[str, str] = field(default_factory=dict[str, str])
+
+
+class Stream:
+    """One stream of one client. Scenarios that hold for both dialects use ``ask`` and ``answer``;
+    the others say what they like.
+    """
+
+    def __init__(self, world: World, call: Any, only: TypeUrl, node: str) -> None:
+        self.world = world
+        self.only = only
+        self.talks: dict[TypeUrl, Talk] = {}
+        self._call = call
+        self._node = node
+
+    # Talking
+
+    async def say(self, raw: bytes) -> None:
+        """Write a request as it is."""
+        await self._call.write(raw)
+
+    async def hear(self) -> Response:
+        """The next response. Raises StreamEnded, or TimeoutError when there is none."""
+        async with asyncio.timeout(self.world.patience):
+            raw = await self._call.read()
+            if raw is grpc.aio.EOF:
+                code, details = await self._call.code(), await self._call.details()
+                error = ServerFailed if code is grpc.StatusCode.UNKNOWN else StreamEnded
+                raise error(f"{code.name}: {details}")
+        response = self.read(raw)
+        self.talk(response.type_url).nonce = response.nonce
+        return response
+
+    async def end(self) -> tuple[grpc.StatusCode, str]:
+        """How the server ended the stream."""
+        async with asyncio.timeout(self.world.patience):
+            code, details = await self._call.code(), await self._call.details()
+        if code is grpc.StatusCode.UNKNOWN:
+            raise ServerFailed(details)
+        return code, details
+
+    async def close(self) -> None:
+        """Have no more to say."""
+        await self._call.done_writing()
+
+    def talk(self, type_url: TypeUrl) -> Talk:
+        return self.talks.setdefault(type_url, Talk())
+
+    def node(self) -> str:
+        """The node's id, for the first request only."""
+        node, self._node = self._node, ""
+        return node
+
+    # What a well-behaved client does, whatever the dialect
+
+    async def ask(self, type_url: TypeUrl, *names: str) -> None:
+        """Want exactly these names from now on; none at first means all, for some types."""
+        raise NotImplementedError
+
+    async def answer(self, response: Response, error: str | None = None) -> None:
+        """ACK, or NACK with an error."""
+        raise NotImplementedError
+
+    def read(self, raw: bytes) -> Response:
+        raise NotImplementedError
+
+    async def take(self) -> Response:
+        """Hear the next response and accept it."""
+        response = await self.hear()
+        await self.answer(response)
+        return response
+
+    async def get(self, type_url: TypeUrl, *names: str) -> Response:
+        """Ask, hear and accept."""
+        await self.ask(type_url, *names)
+        response = await self.take()
+        assert response.type_url == type_url
+        return response
+
+    async def silence(self) -> None:
+        """Nothing has been said that was not heard. Responses so far must have been answered."""
+        fence = self.world.next_fence()
+        kind = self.only or FENCE
+        talk = self.talk(kind)
+        if self.only:
+            await self._fence_of_the_only_type(talk, fence)
+        else:
+            await self.ask(FENCE, *talk.names, fence)
+        response = await self.hear()
+        assert response.type_url == kind, f"heard {response} instead of silence"
+        assert any(body.startswith(fence.encode()) for body in response.bodies), response
+        if not _full_state(kind) or isinstance(self, DeltaStream):
+            assert contents(response) == {}, f"heard {response} instead of silence"
+            assert not response.removed, f"heard {response} instead of silence"
+        await self.answer(response)
+
+    async def _fence_of_the_only_type(self, talk: Talk, fence: str) -> None:
+        self.world.publish(plain(self.only, fence))
+        if talk.named:
+            await self.ask(self.only, *talk.names, fence)
+        else:
+            assert self.only in self.talks, "nothing was asked yet"
+
+
+def _full_state(type_url: TypeUrl) -> bool:
+    return any(rule.full_state for rule in RULES if rule.type_url == type_url)
+
+
+class SotwStream(Stream):
+    """State of the world."""
+
+    def read(self, raw: bytes) -> Response:
+        return read_sotw(raw)
+
+    async def ask(self, type_url: TypeUrl, *names: str) -> None:
+        talk = self.talk(type_url)
+        talk.names, talk.named = names, talk.named or bool(names)
+        await self.request(type_url, names, version=talk.version, nonce=talk.nonce)
+
+    async def answer(self, response: Response, error: str | None = None) -> None:
+        talk = self.talk(response.type_url)
+        if error is None:
+            talk.version = response.version
+        await self.request(
+            response.type_url,
+            talk.names,
+            version=talk.version,
+            nonce=response.nonce,
+            error=error,
+        )
+
+    async def request(
+        self,
+        type_url: TypeUrl,
+        names: Iterable[str] = (),
+        *,
+        version: str = "",
+        nonce: str = "",
+        error: str | None = None,
+    ) -> None:
+        """Say a request of these parts."""
+        raw = sotw_request(
+            type_url, names, version=version, nonce=nonce, error=error, node=self.node()
+        )
+        await self.say(raw)
+
+
+class DeltaStream(Stream):
+    """Incremental."""
+
+    def read(self, raw: bytes) -> Response:
+        return read_delta(raw)
+
+    async def ask(self, type_url: TypeUrl, *names: str) -> None:
+        talk = self.talk(type_url)
+        before, talk.names = talk.names, names
+        talk.named = talk.named or bool(names)
+        added = [name for name in names if name not in before]
+        dropped = [name for name in before if name not in names]
+        await self.request(type_url, added, dropped)
+
+    async def answer(self, response: Response, error: str | None = None) -> None:
+        talk = self.talk(response.type_url)
+        if error is None:
+            talk.held.update(zip(response.names, response.versions, strict=True))
+            for name in response.removed:
+                talk.held.pop(name, None)
+        await self.request(response.type_url, nonce=response.nonce, error=error)
+
+    async def request(
+        self,
+        type_url: TypeUrl,
+        subscribe: Iterable[str] = (),
+        unsubscribe: Iterable[str] = (),
+        *,
+        initial: Mapping[str, str] | None = None,
+        nonce: str = "",
+        error: str | None = None,
+    ) -> None:
+        """Say a request of these parts."""
+        raw = delta_request(
+            type_url,
+            subscribe,
+            unsubscribe,
+            initial=initial,
+            nonce=nonce,
+            error=error,
+            node=self.node(),
+        )
+        await self.say(raw)
