@@ -6,7 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator
 
     from meltemi.xds.resource import Key
     from meltemi.xds.snapshot import Snapshot
@@ -42,6 +42,10 @@ class Group:
     def __len__(self) -> int:
         """How many streams are open."""
         return len(self._streams)
+
+    def __iter__(self) -> Iterator[Stream]:
+        """The open streams."""
+        return iter(self._streams)
 
     def publish(self, snapshot: Snapshot, changed: Collection[Key]) -> None:
         """Let all streams know. ``changed`` are all keys in which the snapshot differs."""

@@ -91,6 +91,7 @@ class AdsServer:
         self._groups = groups
         self._observer = observer
         self._identifier = identifier
+        self._further: list[grpc.GenericRpcHandler] = []
         self._limits = limits or Limits()
         self._clock = clock
         self._tls: MutualTls | None = None
@@ -98,6 +99,10 @@ class AdsServer:
         self._stopping = asyncio.Event()
         served = {rule.type_url for rule in rules}
         self._services = {name: url for name, url in services.items() if url in served}
+
+    def offer(self, handler: grpc.GenericRpcHandler) -> None:
+        """Serve something more on the same port; before ``serve``."""
+        self._further.append(handler)
 
     @asynccontextmanager
     async def serve(
@@ -114,7 +119,7 @@ class AdsServer:
         if tls is None and not plaintext:
             _require_loopback(address)
         server = grpc.aio.server(options=_OPTIONS)
-        server.add_generic_rpc_handlers(tuple(self._handlers()))
+        server.add_generic_rpc_handlers((*self._handlers(), *self._further))
         self._tls = tls
         credentials = tls.server_credentials() if tls else None
         try:
@@ -167,7 +172,7 @@ class AdsServer:
         self, dialect: Dialect[Any], only: TypeUrl, context: Context
     ) -> None:
         try:
-            peer = self._peer(context)
+            peer = self.peer(context)
             async with asyncio.timeout(self._limits.first_request):
                 first = await read_request(context)
             if first is not None:
@@ -182,8 +187,8 @@ class AdsServer:
         except Refused as refused:
             await context.abort(refused.code, refused.message)
 
-    def _peer(self, context: Context) -> Peer:
-        """Raises Refused where a certificate does not say who this is."""
+    def peer(self, context: Context) -> Peer:
+        """Who calls. Raises Refused where a certificate does not say who this is."""
         try:
             return Peer(context.peer(), self._tls.identify(context) if self._tls else None)
         except UnidentifiedError as error:
