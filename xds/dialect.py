@@ -204,8 +204,7 @@ class Delta:
             return
         if after.wildcard and (first or WILDCARD in request.subscribe):
             state.whole = state.owed = True
-        table = view.of_type(state.rules.type_url)
-        state.dirty.update(_worth_a_word(state.rules, request.subscribe, table))
+        state.dirty.update(_answerable(state.rules, request.subscribe, view))
         if after.wildcard:
             # The proxy asks what becomes of a name that it dropped but still gets by the wildcard.
             state.dirty |= before.names.intersection(request.unsubscribe)
@@ -219,7 +218,7 @@ class Delta:
         names = state.considered(table)
         resources = [table[name] for name in names if name in table]
         absent = [name for name in names if name not in table]
-        answers = [(name, answer) for name, answer in _absences(state.rules, absent, view)]
+        answers = list(_absences(state.rules, absent, view, gone=state.dirty))
         made = [answer for _, answer in answers if isinstance(answer, Resource)]
         removed = [name for name, answer in answers if answer is Missing.REMOVED]
         if not resources and not answers and not state.owed:
@@ -239,7 +238,18 @@ def _outdated(state: TypeState, initial: Mapping[str, str], view: Release) -> se
         selected.update(table, initial)
     stale = {name for name in selected & table.keys() if initial.get(name) != table[name].version}
     absent = selected - table.keys()
-    return stale | (absent - initial.keys()) | _gone(rules, absent & initial.keys(), initial, view)
+    unknown = set(_answerable(rules, absent - initial.keys(), view))
+    return stale | unknown | _gone(rules, absent & initial.keys(), initial, view)
+
+
+def _answerable(rules: TypeRules, names: Iterable[str], view: Release) -> Iterable[str]:
+    """Of the names that a request adds, those that it gets an answer for.
+
+    Where unknown names are met with silence, one that is absent and due was there before.
+    """
+    if rules.missing_delta is not Missing.SILENCE:
+        return names
+    return (name for name in names if view.get(Key(rules.type_url, name)) is not None)
 
 
 def _gone(
@@ -249,7 +259,7 @@ def _gone(
 
     Clusters linger, and what goes with its parent is left alone until then.
     """
-    answers = _absences(rules, names, view)
+    answers = _absences(rules, names, view, gone=names)
     spared = rules.removal in (Removal.LINGER, Removal.WITH_PARENT)
     return {
         name
@@ -259,12 +269,16 @@ def _gone(
 
 
 def _absences(
-    rules: TypeRules, names: Iterable[str], view: Release
+    rules: TypeRules, names: Iterable[str], view: Release, *, gone: Container[str]
 ) -> Iterable[tuple[str, Resource | Missing]]:
-    """What a delta stream hears of selected names that do not exist; silence is left out."""
+    """What a delta stream hears of selected names that do not exist; silence is left out.
+
+    ``gone``: the names that it may know.
+    """
+    told = rules.missing_delta is Missing.SILENCE and rules.removal is Removal.AT_ONCE
     named: frozenset[Key] | None = None
     for name in names:
-        answer = rules.missing_delta
+        answer = Missing.REMOVED if told and name in gone else rules.missing_delta
         if answer is Missing.REMOVED and not isinstance(rules.missing_sotw, Missing):
             named = view.named() if named is None else named
             answer = rules.missing_sotw if Key(rules.type_url, name) in named else answer

@@ -90,6 +90,8 @@ class TypeRules:
     what a subscriber of an unknown name hears: nothing, a removal (delta only) or the body that
     a function makes of the name; where a delta subscriber would hear a removal of a name that
     another resource still references, the function of ``missing_sotw`` answers if there is one.
+    With ``Removal.AT_ONCE`` a delta subscriber hears of a removal also where unknown names are
+    met with silence.
     ``gated``: held back until the clusters that it names are warm. ``staged``: goes to one
     proxy first (not yet in use).
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from types import MappingProxyType
@@ -11,6 +12,7 @@ from meltemi.xds.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from typing import Self
 
     from meltemi.xds.resource import Key, Resource, TypeUrl
 
@@ -40,11 +42,11 @@ class Snapshot:
     _digests: Mapping[TypeUrl, int] = field(default_factory=dict["TypeUrl", int])
 
     @classmethod
-    def of(cls, resources: Iterable[Resource]) -> Snapshot:
+    def of(cls, resources: Iterable[Resource]) -> Self:
         """A snapshot of these resources."""
         return cls().replace({resource.key: resource for resource in resources})
 
-    def replace(self, changes: Mapping[Key, Resource | None]) -> Snapshot:
+    def replace(self, changes: Mapping[Key, Resource | None]) -> Self:
         """This snapshot with some resources set, or removed where the value is None."""
         tables = dict(self._tables)
         digests = dict(self._digests)
@@ -59,7 +61,7 @@ class Snapshot:
             total += sum(_digest(resource) for resource in changed.values() if resource)
             digests[type_url] = total & _MASK
             tables[type_url] = table.replace(changed)
-        return Snapshot(tables, digests)
+        return dataclasses.replace(self, _tables=tables, _digests=digests)
 
     def of_type(self, type_url: TypeUrl) -> Mapping[str, Resource]:
         """All resources of a type, by name."""

@@ -9,10 +9,13 @@ from meltemi.testing.xds_client import DeltaConversation, Response
 from meltemi.xds.resource import (
     CLUSTER,
     ENDPOINT,
+    EXTENSION,
     LISTENER,
     RUNTIME,
     SECRET,
     Key,
+    Removal,
+    TypeRules,
     content_version,
 )
 from meltemi.xds.snapshot import Snapshot
@@ -213,3 +216,30 @@ def test_a_reconnect_may_start_with_any_type() -> None:
     assert only(stream.hear()).names == ("a",)
     stream.ask(RUNTIME, "layer", initial={"layer": "old"})
     assert only(stream.hear()).names == ("layer",)
+
+
+ANNOUNCED = (TypeRules(EXTENSION, removal=Removal.AT_ONCE),)
+"""Silence about what never was, a word about what goes away."""
+
+
+def test_a_removal_at_once_is_told_where_unknown_names_are_met_with_silence() -> None:
+    stream = DeltaConversation(ANNOUNCED, Snapshot.of([plain(EXTENSION, "a")]))
+    stream.ask(EXTENSION, "a", "never")
+    first = only(stream.hear())
+    assert (first.names, first.removed) == (("a",), ())
+    stream.ack(first)
+    stream.publish(removed=[Key(EXTENSION, "a")])
+    second = only(stream.hear())
+    assert (second.names, second.removed) == ((), ("a",))
+
+
+def test_a_removal_during_a_reconnect_is_told_where_unknown_names_are_met_with_silence() -> None:
+    stream = DeltaConversation(ANNOUNCED, Snapshot())
+    stream.ask(EXTENSION, "a", "never", initial={"a": "1"})
+    assert only(stream.hear()).removed == ("a",)
+
+
+def test_a_wildcard_says_nothing_of_a_silent_name_that_it_was_asked_with() -> None:
+    stream = DeltaConversation(ANNOUNCED, Snapshot())
+    stream.ask(EXTENSION, "*", "never")
+    assert only(stream.hear()).removed == ()
