@@ -131,10 +131,8 @@ class World:
         address = f"127.0.0.1:{self.port}"
         channel = await self._stack.enter_async_context(grpc.aio.insecure_channel(address))
         only = "" if aggregated else type_url
-        # grpc's stubs make a call generic in what the serializers would be.
-        call: Any = channel.stream_stream(_method(dialect, only))()
         kind = SotwStream if dialect is Dialect.SOTW else DeltaStream
-        return kind(self, call, only, node)
+        return kind(self, channel, _method(dialect, only), only=only, node=node)
 
     async def sotw(self, type_url: TypeUrl, *, node: str = "proxy") -> SotwStream:
         """A stream for what only this dialect has."""
@@ -192,11 +190,14 @@ class Stream:
     the others say what they like.
     """
 
-    def __init__(self, world: World, call: Any, only: TypeUrl, node: str) -> None:
+    def __init__(
+        self, world: World, channel: grpc.aio.Channel, method: str, *, only: TypeUrl, node: str
+    ) -> None:
         self.world = world
         self.only = only
         self.talks: dict[TypeUrl, Talk] = {}
-        self._call = call
+        # grpc's stubs make a call generic in what the serializers would be.
+        self._call: Any = channel.stream_stream(method)()
         self._node = node
 
     # Talking
