@@ -48,12 +48,19 @@ class Group:
         return iter(self._streams)
 
     def publish(self, snapshot: Snapshot, changed: Collection[Key]) -> None:
-        """Let all streams know. ``changed`` are all keys in which the snapshot differs."""
+        """Let all streams know. ``changed`` are all keys in which the snapshot differs.
+
+        A session that raises ends its own stream, and no other.
+        """
         self._snapshot = snapshot
         now = self._clock()
         for stream in self._streams:
-            stream.session.update(snapshot, changed, now)
-            stream.wake.set()
+            try:
+                stream.session.update(snapshot, changed, now)
+            except Exception as error:  # a mistake of ours, met by the state of this one stream
+                stream.fail(error)
+            else:
+                stream.wake.set()
 
     def add(self, stream: Stream) -> None:
         """A stream has joined; called by the server."""

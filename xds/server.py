@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 from contextlib import asynccontextmanager
 from itertools import count
+from random import random
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,13 @@ import grpc.aio
 
 from meltemi.xds import resource
 from meltemi.xds.dialect import Delta, Sotw
-from meltemi.xds.limits import Limits
+from meltemi.xds.door import Door
+from meltemi.xds.limits import LimitError, Limits
+from meltemi.xds.parting import farewells, lifetime
 from meltemi.xds.peer import Peer, UnidentifiedError
 from meltemi.xds.session import Session
 from meltemi.xds.stream import Stream, read_request
+from meltemi.xds.transport import channel_arguments
 from meltemi.xds.wire import ProtocolError
 
 if TYPE_CHECKING:
@@ -26,7 +30,7 @@ if TYPE_CHECKING:
     from meltemi.xds.credentials import MutualTls
     from meltemi.xds.dialect import Dialect
     from meltemi.xds.group import Group
-    from meltemi.xds.observer import Observer
+    from meltemi.xds.observer import Observer, TurnedAway
     from meltemi.xds.resource import TypeRules, TypeUrl
     from meltemi.xds.stream import Context
     from meltemi.xds.wire import Node
@@ -45,17 +49,8 @@ SERVICES: Mapping[str, TypeUrl] = {
 }
 """Services of one type: what follows ``Stream`` and ``Delta`` in the method, by service."""
 
-_OPTIONS = (
-    # A delta reconnect lists every version that the proxy holds: 63 bytes and more for each.
-    ("grpc.max_receive_message_length", 32 * 1024 * 1024),
-    ("grpc.max_concurrent_streams", 100),
-    ("grpc.so_reuseport", 0),
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    # Proxies send keepalives of their own; the default calls that abuse below five minutes.
-    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-)
+_DEADLINES = frozenset({"first_request", "write"})
+"""Limits on a peer's time; all others are on what it may have."""
 
 
 class Refused(Exception):
@@ -67,12 +62,16 @@ class Refused(Exception):
         self.message = message
 
 
+def _unheard(_code: str, _limit: str) -> None:
+    """Nobody wants to hear of streams that are turned away."""
+
+
 class AdsServer:
     """Serves groups of proxies over gRPC: with mutual TLS, or in plaintext.
 
     ``groups`` finds the group of a node at a peer, or raises ``Refused``. ``services`` are offered
     beside the aggregated one where their type is in ``rules``. Nobody is served before ``ready``
-    is set.
+    is set. ``turned_away`` hears of every stream that is refused or ended for what the peer did.
     """
 
     def __init__(
@@ -84,6 +83,7 @@ class AdsServer:
         identifier: str = "meltemi",
         services: Mapping[str, TypeUrl] = SERVICES,
         limits: Limits | None = None,
+        turned_away: TurnedAway = _unheard,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self.ready = False
@@ -93,10 +93,13 @@ class AdsServer:
         self._identifier = identifier
         self._further: list[grpc.GenericRpcHandler] = []
         self._limits = limits or Limits()
+        self._turned_away = turned_away
         self._clock = clock
         self._tls: MutualTls | None = None
         self._numbers = count(1)
-        self._stopping = asyncio.Event()
+        self._door = Door(self._limits)
+        self._open: dict[asyncio.Task[Any], Stream] = {}
+        self._stopping = False
         served = {rule.type_url for rule in rules}
         self._services = {name: url for name, url in services.items() if url in served}
 
@@ -118,7 +121,7 @@ class AdsServer:
         """
         if tls is None and not plaintext:
             _require_loopback(address)
-        server = grpc.aio.server(options=_OPTIONS)
+        server = grpc.aio.server(options=channel_arguments(self._limits))
         server.add_generic_rpc_handlers((*self._handlers(), *self._further))
         self._tls = tls
         credentials = tls.server_credentials() if tls else None
@@ -133,9 +136,22 @@ class AdsServer:
         try:
             yield port
         finally:
-            # Idle streams would make the server wait the whole grace period: they end themselves.
-            self._stopping.set()
-            await server.stop(self._limits.stop)
+            await self._drain(server)
+
+    async def _drain(self, server: grpc.aio.Server) -> None:
+        """Let no more streams in, and end those that there are one after the other, within the
+        grace. By itself grpc would leave idle ones alone until then, and cut all of them.
+        """
+        self._stopping, self.ready = True, False
+        refusing = asyncio.create_task(server.stop(self._limits.grace))
+        loop = asyncio.get_running_loop()
+        moments = farewells(len(self._open), self._limits.grace, random)
+        for stream, moment in zip(self._open.values(), moments, strict=True):
+            loop.call_later(moment, stream.finish)
+        if self._open:
+            await asyncio.wait(self._open.keys(), timeout=self._limits.grace)
+        await server.stop(0)  # those that have not said a word
+        await refusing
 
     def _handlers(self) -> list[grpc.GenericRpcHandler]:
         names = {f"{AGGREGATED}/AggregatedResources": "", **self._services}
@@ -159,33 +175,53 @@ class AdsServer:
 
     async def _serve_stream(self, dialect: Dialect[Any], only: TypeUrl, context: Context) -> None:
         try:
-            if self.ready:
-                await self._serve_until_wrong(dialect, only, context)
-            else:
-                await context.abort(
-                    grpc.StatusCode.UNAVAILABLE, "the configuration is not loaded yet"
-                )
+            await self._serve_until_wrong(dialect, only, context)
         except grpc.aio.InternalError:
             return  # what grpc raises from any operation when the peer has gone
+        finally:
+            self._open.pop(_this_task(), None)
 
     async def _serve_until_wrong(
         self, dialect: Dialect[Any], only: TypeUrl, context: Context
     ) -> None:
         try:
+            self._require_ready()
             peer = self.peer(context)
-            async with asyncio.timeout(self._limits.first_request):
-                first = await read_request(context)
-            if first is not None:
-                # By itself, not with the first response: grpc cannot end a stream whose headers
-                # wait behind a message that nobody reads.
-                await context.send_initial_metadata(())
-                await self._serve_session(dialect, only, context, peer, first)
-        except TimeoutError:
-            await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the peer took too long")
+            with self._door.entered(peer):
+                await self._serve_session(dialect, only, context, peer)
         except ProtocolError as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            await self._refuse(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        except LimitError as error:
+            late = error.limit in _DEADLINES
+            code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.RESOURCE_EXHAUSTED
+            await self._refuse(context, code, str(error), error.limit)
         except Refused as refused:
-            await context.abort(refused.code, refused.message)
+            await self._refuse(context, refused.code, refused.message)
+
+    async def _refuse(
+        self, context: Context, code: grpc.StatusCode, message: str, limit: str = ""
+    ) -> None:
+        self._turned_away(code.name, limit)
+        await context.abort(code, message)
+
+    def _require_ready(self) -> None:
+        """Raises Refused."""
+        if self._stopping:
+            raise Refused(grpc.StatusCode.UNAVAILABLE, "the server is stopping")
+        if not self.ready:
+            raise Refused(grpc.StatusCode.UNAVAILABLE, "the configuration is not loaded yet")
+
+    async def _first_request(self, context: Context) -> bytes | None:
+        """None when the peer has nothing to say. Raises LimitError when it takes too long."""
+        patience = self._limits.first_request
+        try:
+            async with asyncio.timeout(patience):
+                return await read_request(context)
+        except TimeoutError as error:
+            raise LimitError(
+                "first_request",
+                f"the peer took too long: its first request did not come within {patience:g} s",
+            ) from error
 
     def peer(self, context: Context) -> Peer:
         """Who calls. Raises Refused where a certificate does not say who this is."""
@@ -195,48 +231,62 @@ class AdsServer:
             raise Refused(grpc.StatusCode.UNAUTHENTICATED, str(error)) from error
 
     async def _serve_session(
-        self, dialect: Dialect[Any], only: TypeUrl, context: Context, peer: Peer, first: bytes
+        self, dialect: Dialect[Any], only: TypeUrl, context: Context, peer: Peer
     ) -> None:
-        node = dialect.node(first)
-        group = await self._groups(node, peer)
-        session = Session(
-            dialect,
-            self._rules,
-            group.snapshot,
-            node_id=node.id,
-            identifier=self._identifier,
-            drain=group.drain,
-            only=only,
-        )
-        stream = Stream(next(self._numbers), session, context, self._observer, self._clock)
-        self._observer.opened(stream.number, node, peer, self._clock())
-        del node  # 60 kB of extensions and metadata; the owner keeps what it needs
-        group.add(stream)
-        try:
-            stream.take(first)
-            await self._run(stream)
-        finally:
-            group.remove(stream)
-            self._observer.closed(stream.number)
+        first = await self._first_request(context)
+        if first is None:
+            return
+        # By itself, not with the first response: grpc cannot end a stream whose headers wait behind
+        # a message that nobody reads.
+        await context.send_initial_metadata(())
+        async with self._door.turn() as turn:
+            node = dialect.node(first)
+            group = await self._groups(node, peer)
+            session = Session(
+                dialect,
+                self._rules,
+                group.snapshot,
+                node_id=node.id,
+                identifier=self._identifier,
+                drain=group.drain,
+                only=only,
+            )
+            number = next(self._numbers)
+            stream = Stream(number, session, context, self._observer, self._limits, self._clock)
+            self._observer.opened(number, node, peer, self._clock())
+            group.add(stream)
+            try:
+                stream.take(first)
+                # 60 kB of extensions and metadata, twice; the owner keeps what it needs.
+                del first, node
+                await self._run(stream, turn.over)
+            finally:
+                group.remove(stream)
+                self._observer.closed(number)
 
-    async def _run(self, stream: Stream) -> None:
-        """Until the peer ends, fails or breaks the protocol, or the server stops."""
-        reader = asyncio.create_task(stream.read())
-        writer = asyncio.create_task(stream.write(self._limits.write))
-        stopped = asyncio.create_task(self._stopping.wait())
-        tasks: tuple[asyncio.Task[Any], ...] = (reader, writer, stopped)
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if reader.done():
-                reader.result()
+    async def _run(self, stream: Stream, caught_up: Callable[[], None]) -> None:
+        """Until the peer ends, fails or breaks the protocol, or the server has had enough."""
+        self._open[_this_task()] = stream
+        loop, age = asyncio.get_running_loop(), self._limits.age
+        reader = loop.create_task(stream.read())
+        ageing = loop.call_later(lifetime(age, random), stream.retire) if age else None
+        if self._stopping:
             stream.finish()
-            await writer
+        try:
+            await stream.write(caught_up)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        if self._stopping.is_set():
+            if ageing is not None:
+                ageing.cancel()
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+        if self._stopping:
             raise Refused(grpc.StatusCode.UNAVAILABLE, "the server is stopping")
+
+
+def _this_task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    assert task is not None, "grpc runs each stream in a task"
+    return task
 
 
 def _require_loopback(address: str) -> None:

@@ -124,6 +124,11 @@ class Session(Generic[R]):
         return self._rules.keys()
 
     @property
+    def names(self) -> int:
+        """How many names the stream asks for, of all types."""
+        return sum(len(state.subscription.names) for state in self._states.values())
+
+    @property
     def dialect(self) -> str:
         """``sotw`` or ``delta``."""
         return type(self._dialect).__name__.lower()

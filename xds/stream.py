@@ -9,15 +9,22 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
+from meltemi.xds.limits import LimitError
+from meltemi.xds.pace import Pace
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import grpc.aio
 
+    from meltemi.xds.limits import Limits
     from meltemi.xds.observer import Observer
     from meltemi.xds.session import Session
 
     Context = grpc.aio.ServicerContext[bytes, bytes]
+
+COSTLY = 64 * 1024
+"""Bytes of a request that cost as much as a request: a thousand names that are known already."""
 
 
 class Stream:
@@ -29,6 +36,7 @@ class Stream:
         session: Session[Any],
         context: Context,
         observer: Observer,
+        limits: Limits,
         clock: Callable[[], float],
     ) -> None:
         self.number = number
@@ -36,38 +44,93 @@ class Stream:
         self.wake = asyncio.Event()
         self._context = context
         self._observer = observer
+        self._limits = limits
         self._clock = clock
-        self._finishing = False
+        self._pace = Pace(limits.request_rate, clock())
+        self._delivered = self._retiring = self._finishing = False
+        self._failure: Exception | None = None
 
     def take(self, raw: bytes) -> None:
-        """Feed a request."""
+        """Feed a request. Raises ProtocolError, and LimitError for too many names."""
         now = self._clock()
         for event in self.session.receive(raw, now):
             self._observer.said(self.number, event, now)
+        if self.session.names > self._limits.names:
+            raise LimitError(
+                "names",
+                f"this stream asks for {self.session.names} names, and no stream may ask for more "
+                f"than {self._limits.names} here: ask for *, or raise the limit on names",
+            )
         self.wake.set()
 
     async def read(self) -> None:
-        """Feed requests until the peer has no more."""
-        while (raw := await read_request(self._context)) is not None:
-            self.take(raw)
+        """Feed requests until the peer has no more, or is wrong; ``write`` then comes to its end.
+
+        Who sends too fast is read more slowly: HTTP/2 lets the rest wait at the sender.
+        """
+        try:
+            while (raw := await read_request(self._context)) is not None:
+                self.take(raw)
+                pause = self._pace.spend(1 + len(raw) / COSTLY, self._clock())
+                if pause:
+                    await asyncio.sleep(pause)
+        except Exception as error:  # whatever it is, the stream must not outlive its reader
+            self.fail(error)
+        else:
+            self.finish()
 
     def finish(self) -> None:
         """End when everything that is due has been written."""
         self._finishing = True
         self.wake.set()
 
-    async def write(self, patience: float) -> None:
-        """Write what is due, whenever something is. A peer that stops reading ends its stream."""
+    def retire(self) -> None:
+        """End likewise, but not before something was delivered: a client that got nothing takes
+        the end for a failure, and waits longer and longer before it comes again (gRFC A57).
+        """
+        self._retiring = True
+        self.wake.set()
+
+    def fail(self, error: Exception) -> None:
+        """End with an error, without another word."""
+        self._failure = error
+        self.wake.set()
+
+    async def write(self, caught_up: Callable[[], None]) -> None:
+        """Write what is due, whenever something is, until the stream ends.
+
+        ``caught_up`` is called whenever nothing is due. Raises what the reader failed with, and
+        LimitError when the peer stops reading.
+        """
         while True:
             self.wake.clear()
-            while (response := self.session.next_response(self._clock())) is not None:
-                if self.session.pushed is not None:
-                    self._observer.said(self.number, self.session.pushed, self._clock())
-                async with asyncio.timeout(patience):
-                    await self._context.write(response)
-            if self._finishing:
+            await self._write_due()
+            if self._failure is not None:
+                raise self._failure
+            caught_up()
+            if self._finishing or (self._retiring and self._delivered):
                 return
             await self._due()
+
+    async def _write_due(self) -> None:
+        while self._failure is None:
+            response = self.session.next_response(self._clock())
+            if response is None:
+                return
+            if self.session.pushed is not None:
+                self._observer.said(self.number, self.session.pushed, self._clock())
+            await self._write(response)
+            self._delivered = True
+
+    async def _write(self, response: bytes) -> None:
+        try:
+            async with asyncio.timeout(self._limits.write):
+                await self._context.write(response)
+        except TimeoutError as error:
+            raise LimitError(
+                "write",
+                f"the peer took too long: a response was not read within {self._limits.write:g} s",
+            ) from error
 
     async def _due(self) -> None:
         deadline = self.session.deadline()

@@ -280,7 +280,7 @@ async def test_a_peer_that_never_says_a_word_is_sent_away() -> None:
 
 
 async def test_stopping_ends_idle_streams_without_waiting_for_the_grace_period() -> None:
-    rig = Rig(Limits(stop=3600))
+    rig = Rig(Limits(grace=3600))
     async with AsyncExitStack() as stack:
         async with asyncio.timeout(PATIENCE), rig.server.serve("127.0.0.1:0") as rig.port:
             client = await stack.enter_async_context(rig.client())
@@ -302,7 +302,7 @@ async def test_a_slow_reader_gets_the_latest_state_and_nothing_between() -> None
 
 async def test_a_reader_that_never_reads_is_sent_away_and_others_are_served() -> None:
     big = "x" * 8_000_000
-    limits = Limits(write=0.2, stop=0.2)
+    limits = Limits(write=0.2, grace=0.2)
     async with serving(limits) as rig, rig.client(DELTA) as stuck, rig.client(DELTA) as good:
         rig.publish(*(route(f"big{number}", content=big) for number in range(3)))
         await stuck.say(delta_request(ROUTE, ["*"], node="stuck"))
