@@ -346,6 +346,12 @@ class DeltaStream(Stream):
         dropped = [name for name in before if name not in names]
         await self.request(type_url, added, dropped)
 
+    async def resume(self, type_url: TypeUrl, *names: str, held: Mapping[str, str]) -> None:
+        """Ask as a client does that reconnects with these versions."""
+        talk = self.talk(type_url)
+        talk.names, talk.named = names, bool(names)
+        await self.request(type_url, names, initial=held)
+
     async def answer(self, response: Response, error: str | None = None) -> None:
         talk = self.talk(response.type_url)
         if error is None:
