@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from meltemi.controller import logs, settings
@@ -15,16 +16,25 @@ from meltemi.controller.sources.files import FilesSource
 from meltemi.protocols.registry import PluginError, load
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 FINE, ERRORS, USAGE, UNREACHABLE = 0, 1, 2, 3
 """Exit codes, the same for every command."""
 
 
-def serve(path: Path, *, xds: tuple[str, int], admin: tuple[str, int]) -> int:
-    """Serve a file or folder until SIGTERM or SIGINT; gives the exit code."""
+def serve(
+    path: Path,
+    *,
+    xds: tuple[str, int],
+    admin: tuple[str, int],
+    given: Mapping[str, str] = MappingProxyType({}),
+) -> int:
+    """Serve a file or folder until SIGTERM or SIGINT; gives the exit code. ``given``: settings that
+    come before those of the environment, by the same names.
+    """
     try:
-        configured = settings.read()
+        configured = settings.read(given=given)
         registry = load()
     except (settings.ConfigError, PluginError) as error:
         return _fail(USAGE, str(error))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from meltemi.controller.nodes import NodeError, Profile, profile
+from meltemi.controller.identity import DeniedError, NodeIds, namespace_of
+from meltemi.controller.nodes import NamespaceError, NodeError, Profile, profile
 from meltemi.xds.group import Group as Streams
 from meltemi.xds.server import Refused
 
@@ -23,11 +24,13 @@ IDLE = 60.0
 
 
 class Fleet:
-    """Groups of streams by what decides how they are served."""
+    """Groups of streams by what decides how they are served. ``exposed``: anybody may connect."""
 
-    def __init__(self, registry: Registry, loop: Loop) -> None:
+    def __init__(self, registry: Registry, loop: Loop, *, exposed: bool = False) -> None:
         self._registry = registry
         self._loop = loop
+        self._exposed = exposed
+        self._ids = NodeIds()
         self._streams: dict[Profile, Streams] = {}
         self._keep: set[GroupKey] = set()
 
@@ -39,12 +42,9 @@ class Fleet:
         """The group of a proxy, compiled if it is the first of its kind.
 
         Raises:
-            Refused: its node metadata is wrong.
+            Refused: its node metadata is wrong, or it is not who it says it is.
         """
-        try:
-            wanted = profile(node, self._registry)
-        except NodeError as error:
-            raise Refused(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from error
+        wanted = self._admit(node, peer)
         if (streams := self._streams.get(wanted)) is None:
             group = await self._loop.open(wanted.group)
             # Another stream of its kind may have come first.
@@ -54,7 +54,27 @@ class Fleet:
                     group.snapshot, drain=wanted.drain, on_empty=lambda _: self._emptied(wanted)
                 ),
             )
+            self._admit(node, peer)  # somebody else may have taken its name meanwhile
         return streams
+
+    def opened(self, stream: int, node: Node, peer: Peer) -> None:
+        """A stream that has joined is served from now on."""
+        self._ids.opened(stream, node.id, peer.identity)
+
+    def closed(self, stream: int) -> None:
+        """It has ended."""
+        self._ids.closed(stream)
+
+    def _admit(self, node: Node, peer: Peer) -> Profile:
+        """How a proxy is to be served. Nothing is done for it before this is known."""
+        try:
+            wanted = profile(node, self._registry, namespace_of(peer, exposed=self._exposed))
+            self._ids.check(node.id, peer.identity)
+        except (DeniedError, NamespaceError) as error:
+            raise Refused(grpc.StatusCode.PERMISSION_DENIED, str(error)) from error
+        except NodeError as error:
+            raise Refused(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from error
+        return wanted
 
     def publish(self, group: Group) -> None:
         """Give a group's new snapshot to all its streams."""

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 LONGEST_ID = 256
 """Characters of ``node.id``, which stands in logs, reports and metrics."""
 
+DEFAULT_NAMESPACE = "default"
+
 DRAIN = 600.0
 """Seconds: Envoy's own default of ``--drain-time-s``."""
 
@@ -27,7 +29,7 @@ PortNumber = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 class NodeMetadata(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     """``node.metadata.meltemi`` (docs/node-metadata.md)."""
 
-    namespace: str = "default"
+    namespace: str | None = None
     bind: str = "127.0.0.1"
     services: tuple[str, ...] = ("*",)
     ports: dict[str, PortNumber] = {}
@@ -39,6 +41,10 @@ class NodeError(ValueError):
     """The metadata cannot be used. The text names the field, the cause and the next step."""
 
 
+class NamespaceError(NodeError):
+    """The metadata claims another namespace than the proxy's own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Profile:
     """What decides how a proxy is served: its group, and the seconds that its listeners drain."""
@@ -47,11 +53,12 @@ class Profile:
     drain: float
 
 
-def profile(node: Node, registry: Registry) -> Profile:
-    """Read a node.
+def profile(node: Node, registry: Registry, namespace: str | None = None) -> Profile:
+    """Read a node. ``namespace``: the proxy's own; without one it says so itself.
 
     Raises:
         NodeError: the id is too long, or the metadata is wrong.
+        NamespaceError: it claims another namespace.
     """
     if len(node.id) > LONGEST_ID:
         raise NodeError(
@@ -59,10 +66,16 @@ def profile(node: Node, registry: Registry) -> Profile:
             f"write at most {LONGEST_ID}"
         )
     metadata = _metadata(node)
+    if namespace is not None and metadata.namespace not in {None, namespace}:
+        raise NamespaceError(
+            f"node {node.id!r}: node.metadata.meltemi.namespace is {metadata.namespace!r}, and "
+            f"this proxy is in {namespace!r}: leave the field out, or connect as a workload of "
+            "that namespace"
+        )
     capability = Capability(node.type_urls & registry.extensions, node.version)
     group = GroupKey(
         target=Target(capability, rtds=metadata.rtds),
-        namespace=metadata.namespace,
+        namespace=namespace or metadata.namespace or DEFAULT_NAMESPACE,
         bind=metadata.bind,
         services=frozenset(map(str.lower, metadata.services)),
         ports=tuple(sorted((at.lower(), port) for at, port in metadata.ports.items())),

@@ -95,6 +95,7 @@ def _offline(
         store.mesh,
         check_interval=settings.health_check_interval,
         allowed=settings.allowed,
+        exposed=settings.security.exposed,
     )
     for _ in compiler.update(store.apply(changes)):
         pass

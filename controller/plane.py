@@ -22,6 +22,7 @@ from meltemi.controller.turnover import Turnover
 from meltemi.protocols.compiler import Compiler
 from meltemi.protocols.group import NOWHERE
 from meltemi.protocols.types import type_table
+from meltemi.xds.credentials import MutualTls
 from meltemi.xds.server import AdsServer
 from meltemi.xds.session import Nacked
 from meltemi.xds.status import Status
@@ -42,6 +43,11 @@ if TYPE_CHECKING:
 SETTLING = 0.5
 """Seconds beyond a health check's interval after which a new host has had its first checks."""
 
+EXPOSED = (
+    "everybody who reaches this address reads the rules of the namespace 'default', and no "
+    "password is sent; serve over mutual TLS (--tls-cert, --tls-key, --client-ca) or on loopback"
+)
+
 log: Any = structlog.get_logger("meltemi")
 
 
@@ -56,6 +62,7 @@ class ControlPlane:
         self.findings: tuple[Finding, ...] = ()
         self._source = source
         self._registry = registry
+        self._security = security = settings.security
         interval = settings.health_check_interval
         turnover = Turnover(self.store.mesh.endpoints, hold=interval + SETTLING)
         self._compiler = Compiler(
@@ -63,9 +70,10 @@ class ControlPlane:
             replace(self.store.mesh, endpoints=turnover),
             check_interval=interval,
             allowed=settings.allowed,
+            exposed=security.exposed,
         )
         self._loop = Loop(self.store, self._compiler, self._published, self._settled, turnover)
-        self._fleet = Fleet(registry, self._loop)
+        self._fleet = Fleet(registry, self._loop, exposed=security.exposed)
         self._ads = AdsServer(
             type_table(registry.route_types), self._fleet.join, self, identifier=identifier
         )
@@ -81,12 +89,18 @@ class ControlPlane:
         """Serve xDS on ``host:port`` while the context lasts; gives the port.
 
         Raises:
-            OSError: the address is taken. ValueError: it is not loopback.
+            OSError: the address is taken. ValueError: it may not be served in plaintext.
+            CertificateError: the files of TLS cannot be used.
             SourceError: the source cannot begin, or failed later (in an ExceptionGroup).
         """
-        async with self._ads.serve(address) as port, asyncio.TaskGroup() as tasks:
+        security = self._security
+        tls = MutualTls(security.tls, security.trust_domain, _replaced) if security.tls else None
+        serving = self._ads.serve(address, tls, plaintext=security.exposed)
+        async with serving as port, asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(self._loop.run()), tasks.create_task(self._follow())]
-            log.info("server.listening", xds=address, port=port)
+            log.info("server.listening", xds=address, port=port, tls=tls is not None)
+            if security.exposed:
+                log.warning("server.exposed", xds=address, next_step=EXPOSED)
             try:
                 yield port
             finally:
@@ -138,8 +152,10 @@ class ControlPlane:
 
     def opened(self, stream: int, node: Node, peer: Peer, now: float) -> None:
         """A proxy has introduced itself."""
+        self._fleet.opened(stream, node, peer)
         self.status.opened(stream, node, peer, now)
-        log.info("proxy.connected", node=node.id, stream=stream)
+        identity = str(peer.identity or "")
+        log.info("proxy.connected", node=node.id, stream=stream, identity=identity)
 
     def said(self, stream: int, event: Event, now: float) -> None:
         """A proxy has answered."""
@@ -151,5 +167,14 @@ class ControlPlane:
 
     def closed(self, stream: int) -> None:
         """A stream has ended."""
+        self._fleet.closed(stream)
         self.status.closed(stream)
         log.info("proxy.disconnected", stream=stream)
+
+
+def _replaced(wrong: str) -> None:
+    """The files of TLS were replaced, or cannot be."""
+    if wrong:
+        log.error("certificate.refused", error=wrong)
+    else:
+        log.info("certificate.replaced")

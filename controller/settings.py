@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
+
+from meltemi.controller.identity import Security
+from meltemi.xds.credentials import TlsFiles
+from meltemi.xds.peer import is_trust_domain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PREFIX = "MELTEMI_"
+
+PLAINTEXT_ON_LOOPBACK = Security()
 
 
 class ConfigError(ValueError):
@@ -21,12 +29,13 @@ class Settings:
     """Times in seconds. ``health_check_interval``: of every active check; split clusters multiply
     checks, so a large mesh may want it longer. ``allow_dubbo_proxy``: Dubbo may be served by an
     engine that is not recommended, where a proxy has no better one. ``log_format``: ``console`` or
-    ``json``.
+    ``json``. ``security``: of the port for proxies.
     """
 
     health_check_interval: float = 1.0
     allow_dubbo_proxy: bool = False
     log_format: str = "console"
+    security: Security = PLAINTEXT_ON_LOOPBACK
 
     @property
     def allowed(self) -> frozenset[str]:
@@ -34,13 +43,16 @@ class Settings:
         return frozenset({"dubbo_proxy"}) if self.allow_dubbo_proxy else frozenset()
 
 
-def read(environment: Mapping[str, str] = os.environ) -> Settings:
-    """Settings from ``MELTEMI_HEALTH_CHECK_INTERVAL``, ``MELTEMI_ALLOW_DUBBO_PROXY`` and
-    ``MELTEMI_LOG_FORMAT``.
+def read(
+    environment: Mapping[str, str] = os.environ, given: Mapping[str, str] = MappingProxyType({})
+) -> Settings:
+    """Settings from ``MELTEMI_HEALTH_CHECK_INTERVAL``, ``MELTEMI_ALLOW_DUBBO_PROXY``,
+    ``MELTEMI_LOG_FORMAT`` and what ``_security`` reads. ``given`` comes before the environment.
 
     Raises:
         ConfigError: a value cannot be used.
     """
+    environment = {**environment, **given}
     name = f"{PREFIX}HEALTH_CHECK_INTERVAL"
     text = environment.get(name, "1")
     try:
@@ -57,4 +69,34 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
     allowed = environment.get(name, "0")
     if allowed not in {"0", "1"}:
         raise ConfigError(f"{name} is {allowed!r}: write 0 or 1")
-    return Settings(interval, allowed == "1", log_format)
+    return Settings(interval, allowed == "1", log_format, _security(environment))
+
+
+def _security(environment: Mapping[str, str]) -> Security:
+    """``MELTEMI_TLS_CERT``, ``_TLS_KEY`` and ``_CLIENT_CA``, ``_TRUST_DOMAIN``, ``_PLAINTEXT``."""
+    names = [f"{PREFIX}{each}" for each in ("TLS_CERT", "TLS_KEY", "CLIENT_CA")]
+    given = [environment.get(name, "") for name in names]
+    lacking = [name for name, path in zip(names, given, strict=True) if not path]
+    if any(given) and lacking:
+        raise ConfigError(
+            f"{' and '.join(lacking)} not set: mutual TLS needs the server's certificate, its key "
+            "and the authorities that sign for proxies; give all of --tls-cert, --tls-key and "
+            f"--client-ca, or set {', '.join(names)}"
+        )
+    name = f"{PREFIX}PLAINTEXT"
+    plaintext = environment.get(name, "0")
+    if plaintext not in {"0", "1"}:
+        raise ConfigError(f"{name} is {plaintext!r}: write 0 or 1")
+    if plaintext == "1" and any(given):
+        raise ConfigError(
+            f"--plaintext ({name}) and --tls-cert ({names[0]}) exclude each other: drop one of them"
+        )
+    tls = TlsFiles(*map(Path, given)) if any(given) else None
+    name = f"{PREFIX}TRUST_DOMAIN"
+    trust_domain = environment.get(name, "cluster.local")
+    if not is_trust_domain(trust_domain):
+        raise ConfigError(
+            f"{name} is {trust_domain!r}: write what stands after spiffe:// in the certificates of "
+            "proxies, such as cluster.local"
+        )
+    return Security(tls, trust_domain, exposed=plaintext == "1")

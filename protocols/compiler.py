@@ -39,7 +39,7 @@ class Compiler:
     ``open`` and ``update`` are generators of pieces: the caller may do other work between two of
     them, and nothing is visible in a group's snapshot before they end. ``check_interval``: seconds
     between active health checks. ``allowed``: engines that serve only where they may, and may
-    everywhere.
+    everywhere. ``exposed``: anybody may read what is compiled, so no password is in it.
     """
 
     def __init__(
@@ -49,11 +49,13 @@ class Compiler:
         *,
         check_interval: float = 1.0,
         allowed: frozenset[str] = frozenset(),
+        exposed: bool = False,
     ) -> None:
         self._registry = registry
         self._mesh = mesh
         self._check_interval = check_interval
         self._allowed = allowed
+        self._exposed = exposed
         self._groups: dict[GroupKey, Group] = {}
         self._shared: dict[PieceKey, _Shared] = {}
         self._readers: dict[Reading, set[PieceKey]] = {}
@@ -220,6 +222,7 @@ class Compiler:
             key,
             self._check_interval,
             self._allowed,
+            self._exposed,
         )
         try:
             piece = frame.compile()

@@ -88,6 +88,7 @@ class Frame:
     key: PieceKey
     check_interval: float
     allowed: frozenset[str]
+    exposed: bool
 
     def compile(self) -> Piece:
         """The piece. Raises what the plugin raises."""
@@ -220,6 +221,9 @@ class Frame:
             (upstream.auth if upstream else None, "the servers refuse the proxy's commands"),
         ):
             match wanted:
+                case SecretRef() | PlainCredentials() if self.exposed:
+                    problems.append(_withheld(wanted, effect))
+                    found.append(Credentials(missing=True))
                 case SecretRef():
                     read.append((wanted.namespace, wanted.name))
                     credentials, lack = _from_secret(self.mesh, wanted)
@@ -437,4 +441,13 @@ def _missing_secret(wanted: SecretRef, lack: str, effect: str) -> Problem:
         wanted.ref,
         f"{lack}: {effect}",
         "create the Secret with that key, or correct the reference",
+    )
+
+
+def _withheld(wanted: SecretRef | PlainCredentials, effect: str) -> Problem:
+    return Problem(
+        "MEL0412",
+        wanted.ref,
+        f"whoever reaches the port for proxies could read the password: {effect}",
+        "serve proxies over mutual TLS, or on a loopback address",
     )

@@ -84,6 +84,7 @@ CODES: dict[str, Code] = {
     "MEL0409": Code(E_, "Authentication cannot be read: what it guards is locked"),
     "MEL0410": Code(E_, "The proxy cannot find the nodes of a Redis Cluster: no endpoints"),
     "MEL0411": Code(W_, "A read policy has no effect on what is no Redis Cluster"),
+    "MEL0412": Code(E_, "A password is not sent over an exposed port: what it guards is locked"),
     "MEL0420": Code(E_, "API keys cannot be allowed or denied here: nobody reaches the brokers"),
     "MEL0421": Code(W_, "A Kafka broker sends clients elsewhere than to the proxy"),
     "MEL0422": Code(I_, "Nothing says whether Kafka's brokers send clients to the proxy"),

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 LONGEST = 2048
 """Bytes of a SPIFFE ID, of which 255 may be the trust domain."""
 
-_SPIFFE = re.compile(r"spiffe://([a-z0-9._-]{1,255})((?:/[A-Za-z0-9._-]+)*)", re.ASCII)
+_TRUST_DOMAIN = r"[a-z0-9._-]{1,255}"
+_SPIFFE = re.compile(rf"spiffe://({_TRUST_DOMAIN})((?:/[A-Za-z0-9._-]+)*)", re.ASCII)
 _DOTS = frozenset({".", ".."})
 
 
@@ -39,6 +40,11 @@ class Peer:
 
     address: str
     identity: Identity | None = None
+
+
+def is_trust_domain(text: str) -> bool:
+    """Whether a SPIFFE ID can have it."""
+    return re.fullmatch(_TRUST_DOMAIN, text, re.ASCII) is not None
 
 
 def identity(uris: Sequence[str]) -> Identity:

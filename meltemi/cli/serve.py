@@ -18,7 +18,10 @@ PathArgument = Annotated[
 def serve(
     path: PathArgument,
     xds: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="Where Envoys connect; loopback only.")
+        str,
+        typer.Option(
+            metavar="HOST:PORT", help="Where Envoys connect; without TLS on loopback only."
+        ),
     ] = "127.0.0.1:18000",
     admin: Annotated[
         str,
@@ -26,15 +29,42 @@ def serve(
             metavar="HOST:PORT", help="Health, readiness, proxies and findings; loopback only."
         ),
     ] = "127.0.0.1:18080",
+    tls_cert: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The server's certificate and its chain.")
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Its key, unencrypted.")
+    ] = None,
+    client_ca: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The authorities that sign certificates of Envoys."),
+    ] = None,
+    trust_domain: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Of the Envoys' SPIFFE identities.  [cluster.local]"),
+    ] = None,
+    plaintext: Annotated[
+        bool,
+        typer.Option("--plaintext", help="Serve whoever can connect, on any address: no secrets."),
+    ] = False,
 ) -> None:
     """Serve the rules in PATH to Envoys.
 
-    PATH is watched: a saved file takes effect at once. Ends with SIGTERM or Ctrl-C.
+    PATH is watched: a saved file takes effect at once. Ends with SIGTERM or Ctrl-C. Options of
+    TLS are PEM files, read again whenever they change; docs/security.md says what they do.
     """
     addresses = host_and_port("--xds", xds), host_and_port("--admin", admin)
+    given = {
+        "MELTEMI_TLS_CERT": tls_cert,
+        "MELTEMI_TLS_KEY": tls_key,
+        "MELTEMI_CLIENT_CA": client_ca,
+        "MELTEMI_TRUST_DOMAIN": trust_domain,
+        "MELTEMI_PLAINTEXT": "1" if plaintext else None,
+    }
     from meltemi.controller.app import serve as run
 
-    raise typer.Exit(run(path, xds=addresses[0], admin=addresses[1]))
+    set_here = {name: str(value) for name, value in given.items() if value is not None}
+    raise typer.Exit(run(path, xds=addresses[0], admin=addresses[1], given=set_here))
 
 
 def demo(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meltemi.controller.nodes import NodeError, profile
+from meltemi.controller.nodes import NamespaceError, NodeError, profile
 from meltemi.xds.wire import Node
 from tests import make
 
@@ -21,3 +21,24 @@ def test_hosts_in_the_metadata_are_compared_without_case() -> None:
     group = profile(Node("edge", "", {"meltemi": metadata}), make.registry()).group
     assert group.services == {"default/shop.example"}
     assert group.ports == (("shop.example:1", 2),)
+
+
+def claiming(namespace: str) -> Node:
+    return Node("edge", "", {"meltemi": {"namespace": namespace}})
+
+
+def test_a_proxy_that_says_no_namespace_is_in_its_own_or_else_in_default() -> None:
+    silent = Node("edge", "", {})
+    assert profile(silent, make.registry()).group.namespace == "default"
+    assert profile(silent, make.registry(), "shop").group.namespace == "shop"
+
+
+def test_a_proxy_may_claim_its_own_namespace_and_any_where_nobody_knows_better() -> None:
+    assert profile(claiming("shop"), make.registry()).group.namespace == "shop"
+    assert profile(claiming("shop"), make.registry(), "shop").group.namespace == "shop"
+
+
+@pytest.mark.parametrize("claimed", ["cart", "default", "", "Shop", "shop "])
+def test_a_proxy_that_claims_another_namespace_than_its_own_is_refused(claimed: str) -> None:
+    with pytest.raises(NamespaceError, match=f"is '{claimed}', and this proxy is in 'shop'"):
+        profile(claiming(claimed), make.registry(), "shop")

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from meltemi.controller.identity import Security
 from meltemi.controller.settings import ConfigError, Settings, read
+from meltemi.xds.credentials import TlsFiles
+
+TLS = {"MELTEMI_TLS_CERT": "/c", "MELTEMI_TLS_KEY": "/k", "MELTEMI_CLIENT_CA": "/a"}
 
 
 def test_nothing_needs_to_be_set() -> None:
@@ -18,9 +24,12 @@ def test_everything_that_can_be_set() -> None:
             "MELTEMI_HEALTH_CHECK_INTERVAL": "2.5",
             "MELTEMI_ALLOW_DUBBO_PROXY": "1",
             "MELTEMI_LOG_FORMAT": "json",
+            **TLS,
+            "MELTEMI_TRUST_DOMAIN": "mesh.example",
         }
     )
-    assert found == Settings(2.5, allow_dubbo_proxy=True, log_format="json")
+    security = Security(TlsFiles(Path("/c"), Path("/k"), Path("/a")), "mesh.example")
+    assert found == Settings(2.5, allow_dubbo_proxy=True, log_format="json", security=security)
     assert found.allowed == {"dubbo_proxy"}
 
 
@@ -31,8 +40,30 @@ def test_everything_that_can_be_set() -> None:
         ("MELTEMI_HEALTH_CHECK_INTERVAL", "0"),
         ("MELTEMI_ALLOW_DUBBO_PROXY", "yes"),
         ("MELTEMI_LOG_FORMAT", "xml"),
+        ("MELTEMI_PLAINTEXT", "yes"),
+        ("MELTEMI_TRUST_DOMAIN", "spiffe://cluster.local"),
+        ("MELTEMI_TRUST_DOMAIN", ""),
     ],
 )
 def test_what_cannot_be_used_is_told_with_its_name(name: str, text: str) -> None:
     with pytest.raises(ConfigError, match=name):
         read({name: text})
+
+
+def test_what_is_given_comes_before_the_environment() -> None:
+    environment = {"MELTEMI_LOG_FORMAT": "json", "MELTEMI_TRUST_DOMAIN": "one.example"}
+    found = read(environment, {"MELTEMI_TRUST_DOMAIN": "two.example"})
+    assert (found.log_format, found.security.trust_domain) == ("json", "two.example")
+
+
+@pytest.mark.parametrize("lacking", sorted(TLS))
+def test_files_of_tls_come_all_together(lacking: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{lacking} not set"):
+        read({name: path for name, path in TLS.items() if name != lacking})
+
+
+def test_a_port_is_exposed_only_if_that_is_asked_for_and_never_with_tls() -> None:
+    assert not read({}).security.exposed
+    assert read({"MELTEMI_PLAINTEXT": "1"}).security == Security(exposed=True)
+    with pytest.raises(ConfigError, match="exclude each other"):
+        read({**TLS, "MELTEMI_PLAINTEXT": "1"})

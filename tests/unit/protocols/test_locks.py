@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from meltemi.protocols.compiler import Compiler
 from meltemi.protocols.model import (
+    PlainCredentials,
     RedisSettings,
+    RedisUpstream,
     Ref,
     Secret,
     SecretRef,
@@ -16,6 +19,7 @@ from meltemi.xds.resource import LISTENER
 from tests import make
 
 REF = Ref("RedisService", "default", "shop")
+WANTED_REF = Ref("Secret", "default", "password")
 WANTED = SecretRef("default", "password", REF.at("spec.settings.auth.secret"))
 SETTINGS = RedisSettings(REF, (make.host(),), auth=WANTED)
 (FILTER,) = REDIS_PROXY.requires
@@ -54,3 +58,29 @@ def test_what_is_lacking_is_told() -> None:
     assert cause() == "Secret default/password does not exist: every client is refused"
     assert "has no key 'password'" in cause(secret(other="x"))
     assert "is empty" in cause(secret(password=""))
+
+
+def test_no_password_is_in_what_anybody_may_read() -> None:
+    secret = Secret(WANTED_REF, {"password": "from-a-secret", "username": "ann"})
+    upstream = RedisUpstream(
+        Ref("RedisDestination", "default", "shop"),
+        make.host(),
+        auth=PlainCredentials(REF, "written-down", "bob"),
+    )
+    mesh = make.mesh(make.service(protocol="redis"), SETTINGS, upstream, secret)
+
+    def sent(*, exposed: bool) -> tuple[bytes, list[str]]:
+        compiler = Compiler(make.registry(), mesh, exposed=exposed)
+        make.run(compiler.open(make.group()))
+        snapshot = compiler.group(make.group()).snapshot
+        bodies = b"".join(resource.body for resource in make.resources(snapshot).values())
+        return bodies, [problem.code for problem in compiler.problems()]
+
+    words = (b"from-a-secret", b"written-down", b"ann", b"bob")
+    trusted, codes = sent(exposed=False)
+    assert all(word in trusted for word in words)
+    assert "MEL0412" not in codes
+    public, codes = sent(exposed=True)
+    assert not any(word in public for word in words)
+    assert b"locked" in public
+    assert codes.count("MEL0412") == 2
