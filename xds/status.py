@@ -10,14 +10,14 @@ from enum import Enum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from meltemi.xds.session import Acked, Pushed, Subscribed, Unsubscribed
+from meltemi.xds.session import Acked, Nacked, Pushed, Subscribed, Unsubscribed
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 
     from meltemi.xds.peer import Peer
     from meltemi.xds.resource import TypeUrl
-    from meltemi.xds.session import Event, Nacked
+    from meltemi.xds.session import Event
     from meltemi.xds.wire import Node
 
 SUSPECTS = 20
@@ -57,10 +57,10 @@ class Refusal:
     since: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TypeStatus:
-    """One type on one stream. ``version`` is the last accepted one, empty before the first, and
-    ``accepted`` its time; ``asked`` is when ``subscribed`` became so.
+    """One type on one stream, always as of now. ``version`` is the last accepted one, empty before
+    the first, and ``accepted`` its time; ``asked`` is when ``subscribed`` became so.
 
     Each of ``refusals`` stands until the proxy accepts later responses about all that it names, or
     refuses one of them again. ``pending``: responses without an answer, oldest first.
@@ -84,17 +84,31 @@ class TypeStatus:
             return State.PENDING, self.pending[0].since
         return (State.ACKED, self.accepted) if self.version else (State.NOT_SENT, self.asked)
 
+    def fold(self, event: Event, now: float) -> None:
+        """What an event makes of it."""
+        match event:
+            case Pushed():
+                self.pending = (*self.pending, Pending(event.nonce, now))[-UNANSWERED:]
+            case Acked():
+                self.version, self.accepted = event.version, now
+                self.pending = _after(self.pending, event.nonce)
+                if self.refusals:
+                    self.refusals = tuple(_less(self.refusals, event.names))
+            case Subscribed() | Unsubscribed():
+                self.subscribed, self.asked = isinstance(event, Subscribed), now
+            case Nacked():
+                self.refusals = _with(self.refusals, event, now)
+                self.pending = _after(self.pending, event.nonce)
+
 
 @dataclass(frozen=True, slots=True)
 class StreamStatus:
-    """One open stream."""
+    """One open stream. ``types`` are those that it has said something about."""
 
     node: Node
     peer: Peer
     since: float
-    types: Mapping[TypeUrl, TypeStatus] = field(
-        default_factory=lambda: MappingProxyType[str, TypeStatus]({})
-    )
+    types: dict[TypeUrl, TypeStatus] = field(default_factory=dict["TypeUrl", "TypeStatus"])
 
 
 class Status:
@@ -109,12 +123,13 @@ class Status:
 
     def said(self, stream: int, event: Event, now: float) -> bool:
         """A proxy has answered; whether that changes what it refuses."""
-        status = self._streams[stream]
-        before = status.types.get(event.type_url, TypeStatus())
-        after = _folded(before, event, now)
-        types = MappingProxyType({**status.types, event.type_url: after})
-        self._streams[stream] = replace(status, types=types)
-        return before.refusals != after.refusals
+        types = self._streams[stream].types
+        status = types.get(event.type_url)
+        if status is None:
+            status = types[event.type_url] = TypeStatus()
+        before = status.refusals
+        status.fold(event, now)
+        return status.refusals != before
 
     def closed(self, stream: int) -> None:
         """The stream has ended."""
@@ -127,31 +142,6 @@ class Status:
     def numbered(self) -> Mapping[int, StreamStatus]:
         """All open streams by number, oldest first."""
         return MappingProxyType(self._streams)
-
-
-def _folded(status: TypeStatus, event: Event, now: float) -> TypeStatus:
-    match event:
-        case Subscribed():
-            return replace(status, subscribed=True, asked=now)
-        case Unsubscribed():
-            return replace(status, subscribed=False, asked=now)
-        case Pushed():
-            pending = (*status.pending, Pending(event.nonce, now))
-            return replace(status, pending=pending[-UNANSWERED:])
-        case Acked():
-            return replace(
-                status,
-                version=event.version,
-                accepted=now,
-                refusals=tuple(_less(status.refusals, event.names)),
-                pending=_after(status.pending, event.nonce),
-            )
-        case _:
-            return replace(
-                status,
-                refusals=_with(status.refusals, event, now),
-                pending=_after(status.pending, event.nonce),
-            )
 
 
 def _after(pending: tuple[Pending, ...], nonce: str) -> tuple[Pending, ...]:
