@@ -11,6 +11,7 @@ from meltemi.protocols.model import Dirty
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from meltemi.controller.holdoff import HoldOff
     from meltemi.controller.objects import Change
     from meltemi.controller.store import Store
     from meltemi.controller.turnover import Turnover
@@ -26,7 +27,8 @@ class Loop:
 
     ``published`` is called, without a pause in between, for every group whose snapshot changed,
     ``settled`` once after each round. Requests that arrive during a round wait for the next:
-    changes merge, nobody queues history. ``turnover``: the endpoints that the compiler reads.
+    changes merge, nobody queues history. ``turnover``: the endpoints that the compiler reads;
+    ``hold_off``: which changes wait for more of their kind.
     """
 
     def __init__(
@@ -36,20 +38,24 @@ class Loop:
         published: Callable[[Group], None],
         settled: Callable[[], None],
         turnover: Turnover,
+        hold_off: HoldOff,
     ) -> None:
         self._store = store
         self._turnover = turnover
         self._compiler = compiler
         self._published = published
         self._settled = settled
-        self._changes: list[Change] = []
+        self._hold_off = hold_off
+        self._batches: list[Sequence[Change]] = []
         self._opening: dict[GroupKey, asyncio.Future[Group]] = {}
         self._closing: set[GroupKey] = set()
         self._wake = asyncio.Event()
+        self._running = False
+        self._flushing: asyncio.Future[None] | None = None
 
     def submit(self, changes: Sequence[Change]) -> None:
         """Take in changes that belong together."""
-        self._changes += changes
+        self._batches.append(changes)
         self._wake.set()
 
     async def open(self, key: GroupKey) -> Group:
@@ -65,16 +71,38 @@ class Loop:
         self._closing.add(key)
         self._wake.set()
 
+    async def flush(self) -> None:
+        """Until everything that was submitted before has been published, or it runs no more."""
+        if self._running and self._flushing is None:
+            self._flushing = asyncio.get_running_loop().create_future()
+            self._wake.set()
+        if self._flushing is not None:
+            await asyncio.shield(self._flushing)
+
     async def run(self) -> None:
         """Rounds, for ever."""
-        while True:
-            await self._due()
-            self._wake.clear()
-            await self._round()
+        self._running = True
+        try:
+            while True:
+                await self._due()
+                self._wake.clear()
+                flushing = self._flushing
+                await self._round()
+                if flushing is not None:
+                    self._flushed()
+        finally:
+            self._running = False
+            self._flushed()
+
+    def _flushed(self) -> None:
+        if self._flushing is not None and not self._flushing.done():
+            self._flushing.set_result(None)
+        self._flushing = None
 
     async def _due(self) -> None:
-        """Until something was asked for, or hosts that were leaving must go."""
-        deadline = self._turnover.deadline()
+        """Until something was asked for, or what was held or hosts that were leaving must go."""
+        deadlines = (self._turnover.deadline(), self._hold_off.deadline())
+        deadline = min((each for each in deadlines if each is not None), default=None)
         delay = None if deadline is None else max(0.0, deadline - monotonic())
         try:
             async with asyncio.timeout(delay):
@@ -83,11 +111,17 @@ class Loop:
             return
 
     async def _round(self) -> None:
-        changes, self._changes = self._changes, []
-        dirty = self._store.apply(changes) if changes else Dirty()
         now = monotonic()
+        batches, self._batches = self._batches, []
+        for changes in batches:
+            self._hold_off.take(self._store.apply(changes), now)
+        # A new group is compiled of all that there is: nothing of it may be missing elsewhere.
+        everything = bool(self._opening) or self._flushing is not None
+        dirty = self._hold_off.release(now, everything=everything)
         self._turnover.update(self._services(dirty.hosts | dirty.endpoints), now)
         dirty |= Dirty(endpoints=self._turnover.expire(now))
+        if self._hold_off.deadline() is not None and not (dirty or self._closing):
+            return  # what is wrong is told together with what was held
         await self._work(self._compiler.update(dirty))
         for group in self._compiler.groups():
             if group.changed:

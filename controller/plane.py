@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -12,10 +13,12 @@ import structlog
 from meltemi.controller.dump import secrets_of
 from meltemi.controller.findings import Finding, findings
 from meltemi.controller.fleet import Fleet
+from meltemi.controller.holdoff import HoldOff
 from meltemi.controller.loop import Loop
 from meltemi.controller.nodes import profile
 from meltemi.controller.presets import preset
 from meltemi.controller.proxies import refusal_problems, without
+from meltemi.controller.sieve import Sieve
 from meltemi.controller.sources import Synced
 from meltemi.controller.store import Store
 from meltemi.controller.turnover import Turnover
@@ -23,6 +26,7 @@ from meltemi.protocols.compiler import Compiler
 from meltemi.protocols.group import NOWHERE
 from meltemi.protocols.types import type_table
 from meltemi.xds.credentials import MutualTls
+from meltemi.xds.pace import Pace
 from meltemi.xds.server import AdsServer
 from meltemi.xds.session import Nacked
 from meltemi.xds.status import Status
@@ -42,6 +46,9 @@ if TYPE_CHECKING:
 
 SETTLING = 0.5
 """Seconds beyond a health check's interval after which a new host has had its first checks."""
+
+LOOKS = 2.0
+"""How often a second it is looked again at what is wrong, because of what proxies say."""
 
 EXPOSED = (
     "everybody who reaches this address reads the rules of the namespace 'default', and no "
@@ -72,11 +79,22 @@ class ControlPlane:
             allowed=settings.allowed,
             exposed=security.exposed,
         )
-        self._loop = Loop(self.store, self._compiler, self._published, self._settled, turnover)
+        tuning = settings.tuning
+        hold_off = HoldOff(tuning.hold_off, tuning.hold_off_longest)
+        self._loop = Loop(
+            self.store, self._compiler, self._published, self._settled, turnover, hold_off
+        )
         self._fleet = Fleet(registry, self._loop, exposed=security.exposed)
         self._ads = AdsServer(
-            type_table(registry.route_types), self._fleet.join, self, identifier=identifier
+            type_table(registry.route_types),
+            self._fleet.join,
+            self,
+            identifier=identifier,
+            limits=tuning.limits,
         )
+        self._sieve = Sieve()
+        self._looks = Pace(LOOKS, monotonic())
+        self._looking: asyncio.TimerHandle | None = None
         self._failing: dict[PieceKey, str] = {}
 
     @property
@@ -104,6 +122,7 @@ class ControlPlane:
             try:
                 yield port
             finally:
+                await self._loop.flush()
                 for task in running:
                     task.cancel()
 
@@ -134,6 +153,9 @@ class ControlPlane:
         self._look()
 
     def _look(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            self._looking = None
         problems: list[Problem] = [
             problem for found in self.store.problems.values() for problem in found
         ]
@@ -160,15 +182,35 @@ class ControlPlane:
     def said(self, stream: int, event: Event, now: float) -> None:
         """A proxy has answered."""
         if isinstance(event, Nacked):
-            error = without(event.message, secrets_of(self.store.mesh))
-            log.warning("proxy.nacked", stream=stream, type=event.type_url, error=error)
+            self._nacked(stream, event, now)
         if self.status.said(stream, event, now):
+            self._look_soon(now)
+
+    def _nacked(self, stream: int, event: Nacked, now: float) -> None:
+        if (left_out := self._sieve.take(stream, now)) is not None:
+            error = without(event.message, secrets_of(self.store.mesh))
+            log.warning(
+                "proxy.nacked",
+                stream=stream,
+                type=event.type_url,
+                error=error,
+                left_out=left_out,
+            )
+
+    def _look_soon(self, now: float) -> None:
+        """At once, unless proxies refuse and accept all the time."""
+        if self._looking is not None:
+            return
+        if pause := self._looks.spend(1, now):
+            self._looking = asyncio.get_running_loop().call_later(pause, self._look)
+        else:
             self._look()
 
     def closed(self, stream: int) -> None:
         """A stream has ended."""
         self._fleet.closed(stream)
         self.status.closed(stream)
+        self._sieve.forget(stream)
         log.info("proxy.disconnected", stream=stream)
 
 

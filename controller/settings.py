@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from meltemi.controller.identity import Security
+from meltemi.controller.tuning import Tuning, tuning
 from meltemi.xds.credentials import TlsFiles
 from meltemi.xds.peer import is_trust_domain
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 PREFIX = "MELTEMI_"
 
 PLAINTEXT_ON_LOOPBACK = Security()
+DEFAULTS = Tuning()
 
 
 class ConfigError(ValueError):
@@ -29,13 +31,14 @@ class Settings:
     """Times in seconds. ``health_check_interval``: of every active check; split clusters multiply
     checks, so a large mesh may want it longer. ``allow_dubbo_proxy``: Dubbo may be served by an
     engine that is not recommended, where a proxy has no better one. ``log_format``: ``console`` or
-    ``json``. ``security``: of the port for proxies.
+    ``json``. ``security`` and ``tuning``: of the port for proxies.
     """
 
     health_check_interval: float = 1.0
     allow_dubbo_proxy: bool = False
     log_format: str = "console"
     security: Security = PLAINTEXT_ON_LOOPBACK
+    tuning: Tuning = DEFAULTS
 
     @property
     def allowed(self) -> frozenset[str]:
@@ -47,7 +50,8 @@ def read(
     environment: Mapping[str, str] = os.environ, given: Mapping[str, str] = MappingProxyType({})
 ) -> Settings:
     """Settings from ``MELTEMI_HEALTH_CHECK_INTERVAL``, ``MELTEMI_ALLOW_DUBBO_PROXY``,
-    ``MELTEMI_LOG_FORMAT`` and what ``_security`` reads. ``given`` comes before the environment.
+    ``MELTEMI_LOG_FORMAT`` and what ``_security`` and ``tuning`` read. ``given`` comes before
+    the environment.
 
     Raises:
         ConfigError: a value cannot be used.
@@ -69,7 +73,11 @@ def read(
     allowed = environment.get(name, "0")
     if allowed not in {"0", "1"}:
         raise ConfigError(f"{name} is {allowed!r}: write 0 or 1")
-    return Settings(interval, allowed == "1", log_format, _security(environment))
+    try:
+        tuned = tuning(environment, PREFIX)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    return Settings(interval, allowed == "1", log_format, _security(environment), tuned)
 
 
 def _security(environment: Mapping[str, str]) -> Security:

@@ -197,6 +197,11 @@ class AdsServer:
             await self._refuse(context, code, str(error), error.limit)
         except Refused as refused:
             await self._refuse(context, refused.code, refused.message)
+        except grpc.aio.InternalError:
+            raise
+        except Exception:  # a mistake of ours: grpc logs it, and the stream ends with UNKNOWN
+            self._turned_away("UNKNOWN", "")
+            raise
 
     async def _refuse(
         self, context: Context, code: grpc.StatusCode, message: str, limit: str = ""

@@ -71,7 +71,7 @@ def test_streams_may_have_no_maximum_age() -> None:
 
 
 def test_a_part_of_a_stream_cannot_be_counted() -> None:
-    with pytest.raises(ValueError, match="a whole number from 1 to 1000000$"):
+    with pytest.raises(ValueError, match=r"a whole number from 1 to 1000000$"):
         read("MAX_STREAMS", "2.5")
 
 
