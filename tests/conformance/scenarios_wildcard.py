@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from meltemi.testing.resources import cluster, endpoint, listener
@@ -14,17 +15,18 @@ from tests.conformance.scenario import DELTA, SOTW, scenario, wrap
 from tests.conformance.world import contents
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     import pytest
 
     from tests.conformance.scenario import Method, Mutant
     from tests.conformance.world import World
 
-    Folding = Callable[[Subscription, Subscription, Any], Subscription]
+    Names = tuple[Collection[str], ...]
+    Folding = Callable[[Subscription, Subscription, Names], Subscription]
 
 
-def folding(name: str, change: Folding) -> Mutant:
+def folding(change: Folding) -> Mutant:
     """A mutant of how a request is folded into a subscription: ``change`` gets the subscription
     before, the right one after, and what the request names.
     """
@@ -35,11 +37,11 @@ def folding(name: str, change: Folding) -> Mutant:
 
         return fold
 
+    @wraps(change)
     def mutant(patch: pytest.MonkeyPatch) -> None:
         wrap(patch, Subscription, "replaced", around)
         wrap(patch, Subscription, "amended", around)
 
-    mutant.__name__ = name
     return mutant
 
 
@@ -63,10 +65,9 @@ async def a_star_asks_for_all_of_a_type_without_an_implied_wildcard(world: World
     assert contents(await stream.get(ENDPOINT, "*")) == {"a": "1", "b": "1"}
 
 
-no_names_mean_nothing = folding(
-    "no_names_mean_nothing",
-    lambda before, after, _: replace(after, wildcard=after.wildcard and after.named),
-)
+@folding
+def no_names_mean_nothing(_: Subscription, after: Subscription, __: Names) -> Subscription:
+    return replace(after, wildcard=after.wildcard and after.named)
 
 
 @scenario(42, kills=(no_names_mean_nothing,))
@@ -78,10 +79,11 @@ async def no_names_at_first_ask_for_everything(world: World) -> None:
     assert "c" in contents(await stream.take())
 
 
-no_names_always_mean_everything = folding(
-    "no_names_always_mean_everything",
-    lambda before, after, _: after if after else replace(after, wildcard=True),
-)
+@folding
+def no_names_always_mean_everything(
+    _: Subscription, after: Subscription, __: Names
+) -> Subscription:
+    return after if after else replace(after, wildcard=True)
 
 
 @scenario(43, variants=SOTW, kills=(no_names_always_mean_everything,))
@@ -121,10 +123,9 @@ async def a_delta_client_that_named_something_and_drops_it_is_left_alone(world: 
     await stream.silence()
 
 
-a_star_is_for_ever = folding(
-    "a_star_is_for_ever",
-    lambda before, after, _: replace(after, wildcard=before.wildcard or after.wildcard),
-)
+@folding
+def a_star_is_for_ever(before: Subscription, after: Subscription, _: Names) -> Subscription:
+    return replace(after, wildcard=before.wildcard or after.wildcard)
 
 
 @scenario(44, variants=SOTW, kills=(a_star_is_for_ever,))
@@ -143,10 +144,9 @@ async def a_list_without_the_star_keeps_what_it_names_and_nothing_else(world: Wo
     await stream.silence()
 
 
-a_name_replaces_the_wildcard = folding(
-    "a_name_replaces_the_wildcard",
-    lambda before, after, names: replace(after, wildcard=after.wildcard and not after.names),
-)
+@folding
+def a_name_replaces_the_wildcard(_: Subscription, after: Subscription, __: Names) -> Subscription:
+    return replace(after, wildcard=after.wildcard and not after.names)
 
 
 @scenario(45, variants=DELTA, kills=(a_name_replaces_the_wildcard,))
@@ -169,12 +169,11 @@ async def a_reconnect_names_the_star_and_what_was_asked_for_on_demand(world: Wor
     assert contents(await stream.take()) == {"b": "2"}
 
 
-without_the_star_nothing_is_left = folding(
-    "without_the_star_nothing_is_left",
-    lambda before, after, _: (
-        Subscription(named=True) if before.wildcard and not after.wildcard else after
-    ),
-)
+@folding
+def without_the_star_nothing_is_left(
+    before: Subscription, after: Subscription, _: Names
+) -> Subscription:
+    return Subscription(named=True) if before.wildcard and not after.wildcard else after
 
 
 @scenario(46, variants=DELTA, kills=(without_the_star_nothing_is_left,))
@@ -217,10 +216,9 @@ async def a_dropped_name_is_removed_where_the_star_does_not_cover_it(world: Worl
     assert (await stream.get(CLUSTER, "*")).removed == ("a",)
 
 
-adding_the_star_wins = folding(
-    "adding_the_star_wins",
-    lambda before, after, names: replace(after, wildcard=after.wildcard or "*" in names[0]),
-)
+@folding
+def adding_the_star_wins(_: Subscription, after: Subscription, names: Names) -> Subscription:
+    return replace(after, wildcard=after.wildcard or "*" in names[0])
 
 
 @scenario(48, variants=DELTA, kills=(adding_the_star_wins,))
@@ -235,7 +233,7 @@ async def a_star_that_is_added_and_dropped_at_once_is_nothing(world: World) -> N
 
 def every_type_has_the_implied_wildcard(patch: pytest.MonkeyPatch) -> None:
     def around(original: Method) -> Method:
-        def fold(self: Subscription, *names: Any, legacy: bool) -> Subscription:
+        def fold(self: Subscription, *names: Any, legacy: bool) -> Any:
             return original(self, *names, legacy=not self.named)
 
         return fold
@@ -252,12 +250,11 @@ async def no_names_are_no_wish_for_the_endpoints_of_the_world(world: World) -> N
     assert contents(await stream.get(ENDPOINT, "b")) == {"b": "1"}
 
 
-a_glob_is_a_star = folding(
-    "a_glob_is_a_star",
-    lambda before, after, _: replace(
-        after, wildcard=after.wildcard or any(name.endswith("/*") for name in after.names)
-    ),
-)
+@folding
+def a_glob_is_a_star(_: Subscription, after: Subscription, __: Names) -> Subscription:
+    return replace(
+        after, wildcard=after.wildcard or any(each.endswith("/*") for each in after.names)
+    )
 
 
 @scenario(50, kills=(a_glob_is_a_star,))

@@ -1,0 +1,624 @@
+"""Rules 51 to 69: incremental streams."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+from meltemi.testing.resources import ROUTE, cluster, endpoint, listener, plain, route
+from meltemi.xds import dialect, wire
+from meltemi.xds.dialect import Delta
+from meltemi.xds.group import Group
+from meltemi.xds.limits import Limits
+from meltemi.xds.release import Release
+from meltemi.xds.resource import CLUSTER, ENDPOINT, EXTENSION, LISTENER, SECRET, Key, Missing
+from meltemi.xds.session import Acked, Nacked, Session
+from meltemi.xds.snapshot import Snapshot
+from meltemi.xds.subscription import Subscription
+from tests.conformance.scenario import ALL, DELTA, DELTA_ADS, SOTW_ADS, scenario, wrap
+from tests.conformance.world import DRAIN, contents
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    import pytest
+
+    from meltemi.xds.dialect import Composed, TypeState
+    from meltemi.xds.resource import Resource, TypeRules
+    from meltemi.xds.wire import DeltaRequest
+    from tests.conformance.scenario import Method, Mutant
+    from tests.conformance.world import World
+
+
+def reading(change: Callable[[DeltaRequest], DeltaRequest]) -> Mutant:
+    """A mutant that folds something else than the request into what a delta stream wants."""
+
+    def around(original: Method) -> Method:
+        def subscribe(
+            self: Delta, state: TypeState, request: DeltaRequest, view: Release, *, first: bool
+        ) -> None:
+            original(self, state, change(request), view, first=first)
+
+        return subscribe
+
+    @wraps(change)
+    def mutant(patch: pytest.MonkeyPatch) -> None:
+        wrap(patch, Delta, "subscribe", around)
+
+    return mutant
+
+
+def owing(change: Callable[[TypeState, DeltaRequest, Subscription], None]) -> Mutant:
+    """A mutant that changes what a delta stream is owed after a request; ``change`` also gets the
+    subscription before it.
+    """
+
+    def around(original: Method) -> Method:
+        def subscribe(
+            self: Delta, state: TypeState, request: DeltaRequest, view: Release, *, first: bool
+        ) -> None:
+            before = state.subscription
+            original(self, state, request, view, first=first)
+            change(state, request, before)
+
+        return subscribe
+
+    @wraps(change)
+    def mutant(patch: pytest.MonkeyPatch) -> None:
+        wrap(patch, Delta, "subscribe", around)
+
+    return mutant
+
+
+def any_nonce_answers_the_last_response(patch: pytest.MonkeyPatch) -> None:
+    def around(original: Method) -> Method:
+        def answered(self: Session[Any], state: TypeState, request: Any, now: float) -> Any:
+            return original(self, state, replace(request, nonce=state.nonce), now)
+
+        return answered
+
+    wrap(patch, Session, "_answered", around)
+
+
+@scenario(51, variants=DELTA, kills=(any_nonce_answers_the_last_response,))
+async def only_the_nonce_of_a_response_answers_it(world: World) -> None:
+    world.publish(endpoint("a"))
+    stream = await world.delta(ENDPOINT)
+    await stream.ask(ENDPOINT, "a")
+    response = await stream.hear()
+    await stream.request(ENDPOINT, nonce="of another response", error="not about this one")
+    await stream.answer(response)
+    await stream.silence()
+    said = [event for event in world.status.events if isinstance(event, Acked | Nacked)]
+    assert isinstance(said[0], Acked)
+    assert said[0].nonce == response.nonce
+
+
+def every_change_sends_everything(patch: pytest.MonkeyPatch) -> None:
+    def around(original: Method) -> Method:
+        def compose(self: Delta, state: TypeState, view: Release) -> Any:
+            state.whole = True
+            return original(self, state, view)
+
+        return compose
+
+    wrap(patch, Delta, "compose", around)
+
+
+def resources_carry_the_version_of_their_type(patch: pytest.MonkeyPatch) -> None:
+    def around(original: Method) -> Method:
+        def encode(self: Delta, header: wire.Header, composed: Composed) -> Any:
+            stamped = [replace(each, version=header.version) for each in composed.resources]
+            return original(self, header, composed._replace(resources=stamped))
+
+        return encode
+
+    wrap(patch, Delta, "encode", around)
+
+
+@scenario(
+    52,
+    variants=DELTA,
+    kills=(every_change_sends_everything, resources_carry_the_version_of_their_type),
+)
+async def one_change_among_a_hundred_sends_one_resource(world: World) -> None:
+    clusters = [cluster(f"c{number}") for number in range(100)]
+    world.publish(*clusters)
+    stream = await world.open(CLUSTER)
+    first = await stream.get(CLUSTER)
+    held = dict(zip(first.names, first.versions, strict=True))
+    assert held == {each.name: each.version for each in clusters}
+    world.publish(cluster("c7", "2"))
+    second = await stream.take()
+    assert (second.names, second.versions) == (("c7",), (cluster("c7", "2").version,))
+
+
+def a_stale_request_is_dropped(patch: pytest.MonkeyPatch) -> None:
+    def around(original: Method) -> Method:
+        def subscribe(
+            self: Session[Any], state: TypeState, request: Any, now: float, *, first: bool
+        ) -> Any:
+            stale = not first and request.nonce not in ("", state.nonce)
+            return () if stale else original(self, state, request, now, first=first)
+
+        return subscribe
+
+    wrap(patch, Session, "_subscribe", around)
+
+
+@scenario(53, variants=DELTA, kills=(a_stale_request_is_dropped,))
+async def a_stale_request_still_adds_and_drops_names(world: World) -> None:
+    world.publish(endpoint("a"), endpoint("b"))
+    stream = await world.delta(ENDPOINT)
+    old = await stream.get(ENDPOINT, "a")
+    world.publish(endpoint("a", "2"))
+    await stream.take()
+    await stream.request(ENDPOINT, ["b"], nonce=old.nonce)
+    assert contents(await stream.take()) == {"b": "1"}
+    await stream.request(ENDPOINT, [], ["a"], nonce=old.nonce)
+    await stream.silence()
+    world.publish(endpoint("a", "3"))
+    await stream.silence()
+
+
+@reading
+def names_in_an_answer_do_not_count(request: DeltaRequest) -> DeltaRequest:
+    return replace(request, subscribe=(), unsubscribe=()) if request.nonce else request
+
+
+@owing
+def empty_lists_drop_everything(state: TypeState, request: DeltaRequest, _: Subscription) -> None:
+    if not request.subscribe and not request.unsubscribe:
+        state.subscription = Subscription(named=True)
+
+
+@scenario(54, variants=DELTA, kills=(names_in_an_answer_do_not_count, empty_lists_drop_everything))
+async def an_ack_may_add_and_drop_names(world: World) -> None:
+    world.publish(endpoint("a"), endpoint("b"))
+    stream = await world.delta(ENDPOINT)
+    await stream.ask(ENDPOINT, "a")
+    first = await stream.hear()
+    await stream.request(ENDPOINT, ["b"], ["a"], nonce=first.nonce)
+    assert contents(await stream.take()) == {"b": "1"}
+    await stream.silence()
+    world.publish(endpoint("a", "2"))
+    await stream.silence()
+    world.publish(endpoint("b", "2"))
+    assert contents(await stream.take()) == {"b": "2"}
+
+
+@scenario(54, variants=DELTA, kills=(names_in_an_answer_do_not_count,))
+async def a_nack_may_add_and_drop_names(world: World) -> None:
+    world.publish(endpoint("a"), endpoint("b"))
+    stream = await world.delta(ENDPOINT)
+    await stream.ask(ENDPOINT, "a")
+    first = await stream.hear()
+    await stream.request(ENDPOINT, ["b"], ["a"], nonce=first.nonce, error="bad")
+    assert contents(await stream.take()) == {"b": "1"}
+    world.publish(endpoint("a", "2"))
+    await stream.silence()
+
+
+@owing
+def what_was_asked_for_before_is_known(
+    state: TypeState, _: DeltaRequest, before: Subscription
+) -> None:
+    state.dirty -= before.names
+
+
+@scenario(55, variants=DELTA, kills=(what_was_asked_for_before_is_known,))
+async def a_name_that_is_asked_for_again_is_sent_again(world: World) -> None:
+    world.publish(endpoint("a"), endpoint("b"))
+    stream = await world.delta(ENDPOINT)
+    await stream.get(ENDPOINT, "a", "b")
+    await stream.request(ENDPOINT, ["a"])
+    assert contents(await stream.take()) == {"a": "1"}
+
+
+def absence_is_silence(patch: pytest.MonkeyPatch) -> None:
+    def absences(*_: object, **__: object) -> tuple[()]:
+        return ()
+
+    patch.setattr(dialect, "_absences", absences)
+
+
+def absence_is_always_told(patch: pytest.MonkeyPatch) -> None:
+    def absences(
+        _: TypeRules, names: Iterable[str], *__: object, **___: object
+    ) -> list[tuple[str, Missing]]:
+        return [(name, Missing.REMOVED) for name in names]
+
+    patch.setattr(dialect, "_absences", absences)
+
+
+def who_heard_of_an_absence_is_forgotten(patch: pytest.MonkeyPatch) -> None:
+    def around(original: Method) -> Method:
+        def compose(self: Delta, state: TypeState, view: Release) -> Any:
+            composed = original(self, state, view)
+            if composed is not None:
+                state.subscription = state.subscription.amended((), composed.removed, legacy=False)
+            return composed
+
+        return compose
+
+    wrap(patch, Delta, "compose", around)
+
+
+@scenario(56, variants=DELTA, kills=(absence_is_silence, who_heard_of_an_absence_is_forgotten))
+async def a_name_that_does_not_exist_is_removed_and_remembered(world: World) -> None:
+    stream = await world.delta(CLUSTER)
+    response = await stream.get(CLUSTER, "later")
+    assert (contents(response), response.removed) == ({}, ("later",))
+    world.publish(cluster("later"))
+    assert contents(await stream.take()) == {"later": "1"}
+
+
+@scenario(56, variants=(DELTA_ADS,), kills=(absence_is_always_told,))
+async def a_route_table_that_does_not_exist_is_remembered_in_silence(world: World) -> None:
+    stream = await world.delta(ROUTE)
+    await stream.ask(ROUTE, "later")
+    await stream.silence()
+    world.publish(route("later"))
+    assert contents(await stream.take()) == {"later": "1"}
+
+
+def removals_are_left_out(patch: pytest.MonkeyPatch) -> None:
+    def around(original: Method) -> Method:
+        def encode(self: Delta, header: wire.Header, composed: Composed) -> Any:
+            return original(self, header, composed._replace(removed=()))
+
+        return encode
+
+    wrap(patch, Delta, "encode", around)
+
+
+def removals_are_repeated(patch: pytest.MonkeyPatch) -> None:
+    def around(original: Method) -> Method:
+        def send(self: Session[Any], state: TypeState, composed: Composed, now: float) -> Any:
+            state.dirty.update(composed.removed)
+            return original(self, state, composed, now)
+
+        return send
+
+    wrap(patch, Session, "_send", around)
+
+
+@scenario(57, variants=DELTA, kills=(removals_are_left_out, removals_are_repeated))
+async def every_subscriber_hears_once_of_what_is_deleted(world: World) -> None:
+    world.publish(listener("a"), listener("b"))
+    everything = await world.open(LISTENER)
+    named = await world.open(LISTENER)
+    await everything.get(LISTENER)
+    await named.get(LISTENER, "a", "b")
+    world.publish(removed=[Key(LISTENER, "a")])
+    for stream in (everything, named):
+        assert (await stream.take()).removed == ("a",)
+        await stream.silence()
+
+
+@owing
+def dropping_is_answered(state: TypeState, request: DeltaRequest, _: Subscription) -> None:
+    state.owed = state.owed or bool(request.unsubscribe)
+
+
+@scenario(58, variants=DELTA, kills=(dropping_is_answered,))
+async def dropping_names_is_not_answered(world: World) -> None:
+    world.publish(endpoint("a"), endpoint("b"))
+    stream = await world.delta(ENDPOINT)
+    await stream.get(ENDPOINT, "a", "b")
+    await stream.request(ENDPOINT, [], ["never asked for"])
+    await stream.silence()
+    await stream.request(ENDPOINT, [], ["a"])
+    await stream.silence()
+
+
+@reading
+def versions_of_a_reconnect_are_ignored(request: DeltaRequest) -> DeltaRequest:
+    return replace(request, initial={})
+
+
+def what_went_during_a_reconnect_is_not_told(patch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object) -> set[str]:
+        return set()
+
+    patch.setattr(dialect, "_gone", gone)
+
+
+@scenario(
+    59,
+    variants=DELTA,
+    kills=(versions_of_a_reconnect_are_ignored, what_went_during_a_reconnect_is_not_told),
+)
+async def a_reconnect_brings_what_differs_and_what_is_gone(world: World) -> None:
+    world.publish(listener("same"), listener("changed", content="2"))
+    stream = await world.delta(LISTENER)
+    held = {name: listener(name).version for name in ("same", "changed", "gone")}
+    await stream.request(LISTENER, initial=held)
+    response = await stream.take()
+    assert (contents(response), response.removed) == ({"changed": "2"}, ("gone",))
+
+
+def a_cluster_goes_with_the_reconnect(patch: pytest.MonkeyPatch) -> None:
+    def around(original: Method) -> Method:
+        def adopt(self: Release, names: Any, now: float) -> Any:
+            return original(self, names, now - DRAIN)
+
+        return adopt
+
+    wrap(patch, Release, "adopt", around)
+
+
+def a_cluster_that_only_the_proxy_knows_stays(patch: pytest.MonkeyPatch) -> None:
+    def adopt(*_: object) -> None: ...
+
+    patch.setattr(Release, "adopt", adopt)
+
+
+@scenario(
+    59,
+    variants=DELTA,
+    kills=(a_cluster_goes_with_the_reconnect, a_cluster_that_only_the_proxy_knows_stays),
+)
+async def a_cluster_that_is_gone_lingers_after_a_reconnect(world: World) -> None:
+    world.publish(cluster("same"))
+    stream = await world.delta(CLUSTER)
+    held = {name: cluster(name).version for name in ("same", "gone")}
+    await stream.request(CLUSTER, initial=held)
+    world.advance(DRAIN / 2)
+    world.publish(cluster("new"))
+    response = await stream.take()
+    assert (contents(response), response.removed) == ({"new": "1"}, ())
+    world.advance(DRAIN)
+    assert (await stream.take()).removed == ("gone",)
+
+
+@reading
+def versions_of_a_reconnect_are_subscriptions(request: DeltaRequest) -> DeltaRequest:
+    return replace(request, subscribe=(*request.subscribe, *request.initial))
+
+
+@scenario(60, variants=DELTA, kills=(versions_of_a_reconnect_are_subscriptions,))
+async def a_version_of_a_reconnect_is_no_subscription(world: World) -> None:
+    world.publish(endpoint("a"), endpoint("b", "2"))
+    stream = await world.delta(ENDPOINT)
+    held = {name: endpoint(name).version for name in ("a", "b")}
+    await stream.resume(ENDPOINT, "a", held=held)
+    await stream.silence()
+    world.publish(endpoint("b", "3"))
+    await stream.silence()
+
+
+def later_versions_count_too(patch: pytest.MonkeyPatch) -> None:
+    def around(original: Method) -> Method:
+        def subscribe(
+            self: Delta, state: TypeState, request: DeltaRequest, view: Release, *, first: bool
+        ) -> None:
+            original(self, state, request, view, first=first or bool(request.initial))
+
+        return subscribe
+
+    wrap(patch, Delta, "subscribe", around)
+
+
+@scenario(61, variants=DELTA, kills=(later_versions_count_too,))
+async def versions_in_a_later_request_are_ignored(world: World) -> None:
+    world.publish(endpoint("a", "2"), endpoint("b"))
+    stream = await world.delta(ENDPOINT)
+    await stream.get(ENDPOINT, "a")
+    held = {name: endpoint(name).version for name in ("a", "b")}
+    await stream.request(ENDPOINT, ["b"], initial=held)
+    assert contents(await stream.take()) == {"b": "1"}
+    await stream.silence()
+
+
+def nothing_is_not_worth_an_answer(patch: pytest.MonkeyPatch) -> None:
+    def around(original: Method) -> Method:
+        def subscribe(self: Any, state: TypeState, *args: Any, **kwargs: Any) -> None:
+            original(self, state, *args, **kwargs)
+            state.owed = False
+
+        return subscribe
+
+    wrap(patch, Delta, "subscribe", around)
+    wrap(patch, dialect.Sotw, "subscribe", around)
+
+
+@scenario(62, variants=ALL, kills=(nothing_is_not_worth_an_answer,))
+async def a_wildcard_is_answered_though_there_is_nothing(world: World) -> None:
+    stream = await world.open(CLUSTER)
+    response = await stream.get(CLUSTER)
+    assert (response.bodies, response.removed) == ((), ())
+
+
+def clusters_come_without_their_assignments(patch: pytest.MonkeyPatch) -> None:
+    def children(*_: object) -> tuple[()]:
+        return ()
+
+    patch.setattr(Session, "_children", children)
+
+
+@scenario(63, variants=(DELTA_ADS,), kills=(clusters_come_without_their_assignments,))
+async def the_assignment_of_a_changed_cluster_comes_unasked(world: World) -> None:
+    world.publish(cluster("a"), cluster("b"), endpoint("a"), endpoint("b"))
+    stream = await world.delta(CLUSTER)
+    await stream.get(CLUSTER)
+    await stream.get(ENDPOINT, "a", "b")
+    world.publish(cluster("a", "2"))
+    assert contents(await stream.take()) == {"a": "2"}
+    response = await stream.take()
+    assert (response.type_url, contents(response)) == (ENDPOINT, {"a": "1"})
+
+
+@scenario(63, variants=(DELTA_ADS,), kills=(clusters_come_without_their_assignments,))
+async def the_assignment_of_a_cluster_comes_again_after_a_reconnect(world: World) -> None:
+    world.publish(cluster("a", "2"), endpoint("a"))
+    stream = await world.delta(ENDPOINT)
+    await stream.resume(ENDPOINT, "a", held={"a": endpoint("a").version})
+    await stream.resume(CLUSTER, held={"a": cluster("a").version})
+    assert contents(await stream.take()) == {"a": "2"}
+    response = await stream.take()
+    assert (response.type_url, contents(response)) == (ENDPOINT, {"a": "1"})
+
+
+def nothing_comes_before_clusters(patch: pytest.MonkeyPatch) -> None:
+    def around(original: Method) -> Method:
+        def blocked(self: Any, state: TypeState) -> Any:
+            return CLUSTER not in self._states or original(self, state)
+
+        return blocked
+
+    wrap(patch, Session, "_blocked", around)
+
+
+def listeners_wait_for_a_response_of_clusters(patch: pytest.MonkeyPatch) -> None:
+    def around(original: Method) -> Method:
+        def subscribe(self: Any, asked: Subscription, _: Any) -> None:
+            original(self, asked, ())
+
+        return subscribe
+
+    wrap(patch, Release, "subscribe", around)
+
+
+@scenario(64, variants=(DELTA_ADS,), kills=(nothing_comes_before_clusters,))
+async def endpoints_are_answered_before_clusters_are_asked_for(world: World) -> None:
+    world.publish(cluster("a"), endpoint("a", "2"))
+    stream = await world.delta(ENDPOINT)
+    await stream.resume(ENDPOINT, "a", held={"a": endpoint("a").version})
+    response = await stream.take()
+    assert (response.type_url, contents(response)) == (ENDPOINT, {"a": "2"})
+
+
+@scenario(64, variants=(DELTA_ADS,), kills=(listeners_wait_for_a_response_of_clusters,))
+async def each_type_of_a_reconnect_is_answered_in_whatever_order(world: World) -> None:
+    world.publish(cluster("a"), endpoint("a", "2"), listener("l", "a"), route("r", "a"))
+    stream = await world.delta(ENDPOINT)
+    await stream.resume(ENDPOINT, "a", held={"a": endpoint("a").version})
+    await stream.resume(LISTENER, held={"l": "old"})
+    await stream.resume(ROUTE, "r", held={"r": "old"})
+    await stream.resume(CLUSTER, held={"a": cluster("a").version})
+    heard = [await stream.take() for _ in range(3)]
+    assert {each.type_url for each in heard} == {ENDPOINT, LISTENER, ROUTE}
+    await stream.silence()
+
+
+@scenario(65, variants=DELTA, kills=(absence_is_always_told,))
+async def an_extension_is_never_removed(world: World) -> None:
+    await never_removed(world, EXTENSION)
+
+
+@scenario(65, variants=DELTA, kills=(absence_is_always_told,))
+async def a_secret_is_never_removed(world: World) -> None:
+    await never_removed(world, SECRET)
+
+
+async def never_removed(world: World, type_url: str) -> None:
+    world.publish(plain(type_url, "a"))
+    stream = await world.delta(type_url)
+    await stream.get(type_url, "a")
+    world.publish(removed=[Key(type_url, "a")])
+    await stream.silence()
+
+
+def move_to_a_replica(world: World, *resources: Resource) -> None:
+    """From now on streams are served by somebody who came to the same by another way."""
+    world.group = Group(Snapshot.of(resources), drain=DRAIN, clock=world.clock)
+
+
+def versions_are_of_this_process(patch: pytest.MonkeyPatch) -> None:
+    def around(original: Method) -> Method:
+        def version(self: Snapshot, *args: Any) -> str:
+            return f"{id(self)}-{original(self, *args)}"
+
+        return version
+
+    wrap(patch, Snapshot, "version", around)
+
+
+@scenario(66, variants=DELTA, kills=(versions_of_a_reconnect_are_ignored,))
+async def a_reconnect_to_another_replica_brings_nothing(world: World) -> None:
+    names = ("a", "b", "c")
+    world.publish(*map(endpoint, names))
+    stream = await world.delta(ENDPOINT)
+    first = await stream.get(ENDPOINT, *names)
+    move_to_a_replica(world, *map(endpoint, reversed(names)))
+    again = await world.delta(ENDPOINT)
+    await again.resume(ENDPOINT, *names, held=dict(zip(first.names, first.versions, strict=True)))
+    await again.silence()
+
+
+@scenario(66, variants=DELTA, kills=(versions_are_of_this_process,))
+async def two_replicas_agree_on_the_version_of_a_type(world: World) -> None:
+    names = ("a", "b", "c")
+    world.publish(*map(endpoint, names))
+    first = await (await world.delta(ENDPOINT)).get(ENDPOINT, "*")
+    move_to_a_replica(world, *map(endpoint, reversed(names)))
+    second = await (await world.delta(ENDPOINT)).get(ENDPOINT, "*")
+    assert first.version == second.version
+
+
+def what_was_refused_is_due_again(patch: pytest.MonkeyPatch) -> None:
+    def around(original: Method) -> Method:
+        def nacked(self: Session[Any], state: TypeState, *args: Any) -> Any:
+            event = original(self, state, *args)
+            state.dirty.update(suspect.name for suspect in event.suspects)
+            return event
+
+        return nacked
+
+    wrap(patch, Session, "_nacked", around)
+
+
+def an_error_is_not_read(patch: pytest.MonkeyPatch) -> None:
+    def refusal(_: object) -> None: ...
+
+    patch.setattr(wire, "_refusal", refusal)
+
+
+@scenario(68, variants=DELTA, kills=(what_was_refused_is_due_again, an_error_is_not_read))
+async def what_was_refused_is_not_sent_with_the_next_change(world: World) -> None:
+    world.publish(endpoint("a"), endpoint("b"))
+    stream = await world.delta(ENDPOINT)
+    await stream.get(ENDPOINT, "a", "b")
+    world.publish(endpoint("a", "bad"))
+    refused = await stream.hear()
+    await stream.answer(refused, "bad endpoints")
+    await stream.silence()
+    assert refused.nonce in [
+        event.nonce for event in world.status.events if isinstance(event, Nacked)
+    ]
+    world.publish(endpoint("b", "2"))
+    assert contents(await stream.take()) == {"b": "2"}
+    world.publish(endpoint("a", "good"))
+    assert contents(await stream.take()) == {"a": "good"}
+
+
+MANY = tuple(
+    f"outbound|20880|v1|service-{number}.shop.svc.cluster.local" for number in range(100_000)
+)
+
+
+def requests_have_the_default_limit_of_grpc(patch: pytest.MonkeyPatch) -> None:
+    def around(original: Method) -> Method:
+        def init(self: Limits, **given: Any) -> None:
+            original(self, **{"request_bytes": 4 * 1024 * 1024, **given})
+
+        return init
+
+    wrap(patch, Limits, "__init__", around)
+
+
+@scenario(69, variants=(DELTA_ADS,), kills=(requests_have_the_default_limit_of_grpc,))
+async def a_reconnect_may_list_a_hundred_thousand_versions(world: World) -> None:
+    world.publish(plain(SECRET, "a"))
+    stream = await world.delta(SECRET)
+    await stream.resume(SECRET, "a", *MANY, held=dict.fromkeys(MANY, "0123456789abcdef"))
+    assert contents(await stream.take()) == {"a": "1"}
+
+
+@scenario(69, variants=(SOTW_ADS,), kills=(requests_have_the_default_limit_of_grpc,))
+async def a_request_may_list_a_hundred_thousand_names(world: World) -> None:
+    world.publish(plain(SECRET, "a"))
+    stream = await world.open(SECRET)
+    assert contents(await stream.get(SECRET, "a", *MANY)) == {"a": "1"}
