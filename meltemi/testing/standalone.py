@@ -55,14 +55,14 @@ class EmbeddedMeltemi:
 
 @asynccontextmanager
 async def embedded_meltemi(
-    rules: Path, registry: Registry | None = None
+    rules: Path, registry: Registry | None = None, settings: Settings | None = None
 ) -> AsyncGenerator[EmbeddedMeltemi]:
     """Serve a file or folder from this process: ready at entry. There is no admin port.
 
     ``registry``: other plugins than the installed ones. Errors of the control plane come as an
     ExceptionGroup at exit.
     """
-    plane = ControlPlane(registry or load(), FilesSource(rules), Settings())
+    plane = ControlPlane(registry or load(), FilesSource(rules), settings or Settings())
     async with plane.running(f"{LOOPBACK}:0") as port:
         async with asyncio.timeout(READY_S):
             while not plane.ready:  # noqa: ASYNC110  # there is no event to wait for
