@@ -13,6 +13,8 @@ from meltemi.xds.group import Group as Streams
 from meltemi.xds.server import Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from meltemi.controller.loop import Loop
     from meltemi.protocols.group import Group, GroupKey
     from meltemi.protocols.registry import Registry
@@ -76,11 +78,15 @@ class Fleet:
             raise Refused(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from error
         return wanted
 
+    def __iter__(self) -> Iterator[tuple[GroupKey, Streams]]:
+        """The streams of each group; streams that drain for another time are apart."""
+        return ((wanted.group, streams) for wanted, streams in self._streams.items())
+
     def publish(self, group: Group) -> None:
         """Give a group's new snapshot to all its streams."""
         changed = group.take_changed()
-        for wanted, streams in self._streams.items():
-            if wanted.group == group.key:
+        for key, streams in self:
+            if key == group.key:
                 streams.publish(group.snapshot, changed)
 
     def _emptied(self, wanted: Profile) -> None:

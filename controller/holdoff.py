@@ -38,6 +38,12 @@ class HoldOff:
             self._first = now
         self._held |= dirty
 
+    @property
+    def held(self) -> int:
+        """How many hosts, secrets and applications wait."""
+        held = self._held
+        return len(held.hosts | held.endpoints) + len(held.secrets) + len(held.applications)
+
     def deadline(self) -> float | None:
         """When what waits is due if nothing happens before; None for never."""
         if not self._held or self._last is None:

@@ -28,7 +28,8 @@ class Loop:
     ``published`` is called, without a pause in between, for every group whose snapshot changed,
     ``settled`` once after each round. Requests that arrive during a round wait for the next:
     changes merge, nobody queues history. ``turnover``: the endpoints that the compiler reads;
-    ``hold_off``: which changes wait for more of their kind.
+    ``hold_off``: which changes wait for more of their kind. ``timed`` hears how many seconds
+    compiling and publishing took in a round that had something to compile.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Loop:
         settled: Callable[[], None],
         turnover: Turnover,
         hold_off: HoldOff,
+        timed: Callable[[float, float], None],
     ) -> None:
         self._store = store
         self._turnover = turnover
@@ -46,6 +48,10 @@ class Loop:
         self._published = published
         self._settled = settled
         self._hold_off = hold_off
+        self._timed = timed
+        self._came: float | None = None
+        self._held_since: float | None = None
+        self._arrived: float | None = None
         self._batches: list[Sequence[Change]] = []
         self._opening: dict[GroupKey, asyncio.Future[Group]] = {}
         self._closing: set[GroupKey] = set()
@@ -56,7 +62,19 @@ class Loop:
     def submit(self, changes: Sequence[Change]) -> None:
         """Take in changes that belong together."""
         self._batches.append(changes)
+        if self._came is None:
+            self._came = monotonic()
         self._wake.set()
+
+    @property
+    def arrived(self) -> float | None:
+        """When the oldest of the changes came that are being published; None if there are none."""
+        return self._arrived
+
+    @property
+    def held(self) -> int:
+        """How many hosts, secrets and applications wait for quiet."""
+        return self._hold_off.held
 
     async def open(self, key: GroupKey) -> Group:
         """The group, compiled."""
@@ -118,14 +136,19 @@ class Loop:
         # A new group is compiled of all that there is: nothing of it may be missing elsewhere.
         everything = bool(self._opening) or self._flushing is not None
         dirty = self._hold_off.release(now, everything=everything)
+        self._note_arrival()
         self._turnover.update(self._services(dirty.hosts | dirty.endpoints), now)
         dirty |= Dirty(endpoints=self._turnover.expire(now))
         if self._hold_off.deadline() is not None and not (dirty or self._closing):
             return  # what is wrong is told together with what was held
+        compiling = monotonic()
         await self._work(self._compiler.update(dirty))
+        publishing = monotonic()
         for group in self._compiler.groups():
             if group.changed:
                 self._published(group)
+        if dirty:
+            self._timed(publishing - compiling, monotonic() - publishing)
         opening, self._opening = self._opening, {}
         closing, self._closing = self._closing - opening.keys(), set()
         for key in closing:
@@ -135,6 +158,16 @@ class Loop:
             if not future.cancelled():
                 future.set_result(self._compiler.group(key))
         self._settled()
+
+    def _note_arrival(self) -> None:
+        """Some of the changes are released; of those that are held the first is remembered."""
+        came, self._came = self._came, None
+        if self._hold_off.deadline() is not None:
+            self._arrived = came
+            self._held_since = came if self._held_since is None else self._held_since
+        else:
+            self._arrived = came if self._held_since is None else self._held_since
+            self._held_since = None
 
     def _services(self, hosts: Iterable[str]) -> Iterator[tuple[str, str]]:
         for host in hosts:

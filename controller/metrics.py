@@ -222,13 +222,10 @@ class Metrics:
         """The source delivered changes."""
         self._changes.inc(changes)
 
-    def compiled(self, seconds: float) -> None:
-        """A round of changes is compiled."""
-        self._compile.observe(seconds)
-
-    def published(self, seconds: float) -> None:
-        """Its snapshots were handed over."""
-        self._publish.observe(seconds)
+    def compiled(self, compiling: float, publishing: float) -> None:
+        """A round of changes is compiled, and its snapshots were handed over."""
+        self._compile.observe(compiling)
+        self._publish.observe(publishing)
 
     def lagged(self, seconds: float) -> None:
         """The event loop was late by this."""

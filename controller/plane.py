@@ -10,18 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from meltemi.controller.convergence import Convergence
 from meltemi.controller.dump import secrets_of
 from meltemi.controller.findings import Finding, findings
 from meltemi.controller.fleet import Fleet
+from meltemi.controller.gauges import Present, readings
+from meltemi.controller.heartbeat import heartbeat
 from meltemi.controller.holdoff import HoldOff
 from meltemi.controller.loop import Loop
+from meltemi.controller.metrics import Metrics
 from meltemi.controller.nodes import profile
 from meltemi.controller.presets import preset
-from meltemi.controller.proxies import refusal_problems, without
+from meltemi.controller.proxies import Member, refusal_problems
+from meltemi.controller.redaction import Redactor
 from meltemi.controller.sieve import Sieve
 from meltemi.controller.sources import Synced
 from meltemi.controller.store import Store
 from meltemi.controller.turnover import Turnover
+from meltemi.controller.unsupported import unsupported
 from meltemi.protocols.compiler import Compiler
 from meltemi.protocols.group import NOWHERE
 from meltemi.protocols.types import type_table
@@ -32,11 +38,13 @@ from meltemi.xds.session import Nacked
 from meltemi.xds.status import Status
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Iterator
 
+    from meltemi.controller.metrics import Reading
     from meltemi.controller.settings import Settings
     from meltemi.controller.sources import Source
-    from meltemi.protocols.group import Group
+    from meltemi.controller.unsupported import Unsupported
+    from meltemi.protocols.group import Group, GroupKey
     from meltemi.protocols.piece import PieceKey
     from meltemi.protocols.problem import Problem
     from meltemi.protocols.registry import Registry
@@ -58,8 +66,14 @@ EXPOSED = (
 log: Any = structlog.get_logger("meltemi")
 
 
+PLUGIN_FAILED = "MEL0502"
+"""Its cause is an exception of somebody else's code, which may quote anything."""
+
+
 class ControlPlane:
-    """Serves what a source says. ``findings`` is everything that is wrong now."""
+    """Serves what a source says. ``findings`` is everything that is wrong now; ``redactor`` knows
+    every secret that was ever in a snapshot.
+    """
 
     def __init__(
         self, registry: Registry, source: Source, settings: Settings, *, identifier: str = "meltemi"
@@ -67,7 +81,14 @@ class ControlPlane:
         self.store = Store()
         self.status = Status()
         self.findings: tuple[Finding, ...] = ()
+        self.redactor = Redactor()
+        types = type_table(registry.route_types)
+        self.metrics = Metrics([rules.type_url for rules in types], self._readings)
+        self._convergence = Convergence(self.metrics.converged)
+        self._unsupported: dict[GroupKey, tuple[Unsupported, ...]] = {}
         self._source = source
+        self._heard: float | None = None
+        self._synced = False
         self._registry = registry
         self._security = security = settings.security
         interval = settings.health_check_interval
@@ -82,25 +103,63 @@ class ControlPlane:
         tuning = settings.tuning
         hold_off = HoldOff(tuning.hold_off, tuning.hold_off_longest)
         self._loop = Loop(
-            self.store, self._compiler, self._published, self._settled, turnover, hold_off
+            self.store,
+            self._compiler,
+            self._published,
+            self._settled,
+            turnover,
+            hold_off,
+            self.metrics.compiled,
         )
         self._fleet = Fleet(registry, self._loop, exposed=security.exposed)
         self._ads = AdsServer(
-            type_table(registry.route_types),
+            types,
             self._fleet.join,
             self,
             identifier=identifier,
             limits=tuning.limits,
+            turned_away=self.metrics.turned_away,
         )
         self._sieve = Sieve()
         self._looks = Pace(LOOKS, monotonic())
         self._looking: asyncio.TimerHandle | None = None
         self._failing: dict[PieceKey, str] = {}
+        self._learned = False
 
     @property
     def ready(self) -> bool:
         """Whether everything was read and compiled once, so that proxies are served."""
         return self._ads.ready
+
+    def members(self) -> dict[int, Member]:
+        """The open streams by number."""
+        return {
+            stream.number: Member(
+                key.namespace, stream.session, streams.snapshot, self._lacking(key)
+            )
+            for key, streams in self._fleet
+            for stream in streams
+        }
+
+    def _lacking(self, key: GroupKey) -> tuple[Unsupported, ...]:
+        if (known := self._unsupported.get(key)) is None:
+            known = unsupported(self._compiler.group(key), self.store.mesh)
+            self._unsupported[key] = known
+        return known
+
+    def _readings(self) -> Iterator[Reading]:
+        now = Present(
+            ready=self.ready,
+            synced=self._synced,
+            heard=None if self._heard is None else monotonic() - self._heard,
+            held=self._loop.held,
+            groups=sum(1 for _ in self._compiler.groups()),
+            sessions=((each.number, each.session) for _, group in self._fleet for each in group),
+            status=self.status,
+            identities=self.store.identities(),
+            findings=self.findings,
+        )
+        return readings(now)
 
     @asynccontextmanager
     async def running(self, address: str) -> AsyncGenerator[int]:
@@ -115,7 +174,8 @@ class ControlPlane:
         tls = MutualTls(security.tls, security.trust_domain, _replaced) if security.tls else None
         serving = self._ads.serve(address, tls, plaintext=security.exposed)
         async with serving as port, asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(self._loop.run()), tasks.create_task(self._follow())]
+            work = (self._loop.run(), self._follow(), heartbeat(self.metrics.lagged))
+            running = [tasks.create_task(each) for each in work]
             log.info("server.listening", xds=address, port=port, tls=tls is not None)
             if security.exposed:
                 log.warning("server.exposed", xds=address, next_step=EXPOSED)
@@ -128,9 +188,12 @@ class ControlPlane:
 
     async def _follow(self) -> None:
         async for event in self._source.events():
+            self._heard = monotonic()
             if not isinstance(event, Synced):
+                self.metrics.changed(len(event))
                 self._loop.submit(event)
                 continue
+            self._synced = True
             # A group without proxies: what is wrong is told before the first one connects.
             stock = profile(preset(), self._registry).group
             reference = replace(stock, bind=NOWHERE)
@@ -141,14 +204,29 @@ class ControlPlane:
 
     def _published(self, group: Group) -> None:
         changed = len(group.changed)
+        self._learn()
         self._fleet.publish(group)
+        if (arrived := self._loop.arrived) is not None:
+            for key, streams in self._fleet:
+                if key == group.key:
+                    self._convergence.published(streams, arrived)
         log.info("snapshot.published", namespace=group.key.namespace, resources=changed)
+
+    def _learn(self) -> None:
+        """Know the secrets before anything that holds them is sent; once in a round."""
+        if not self._learned:
+            self.redactor.learn(secrets_of(self.store.mesh))
+        self._learned = True
 
     def _settled(self) -> None:
         """After a round: what is wrong now, and what of it is new."""
+        self._learn()
+        self._learned = False
+        self._unsupported.clear()
         for key, text in self._compiler.failures.items():
             if self._failing.get(key) != text:
-                log.error("plugin.failed", host=key.host, port=key.port, traceback=text)
+                shown = self.redactor.text(text)
+                log.error("plugin.failed", host=key.host, port=key.port, traceback=shown)
         self._failing = dict(self._compiler.failures)
         self._look()
 
@@ -159,8 +237,8 @@ class ControlPlane:
         problems: list[Problem] = [
             problem for found in self.store.problems.values() for problem in found
         ]
-        problems += self._compiler.problems()
-        problems += refusal_problems(self.status, secrets_of(self.store.mesh))
+        problems += map(self._redacted, self._compiler.problems())
+        problems += refusal_problems(self.status)
         before, self.findings = set(self.findings), findings(problems, self._source.place)
         for finding in self.findings:
             if finding not in before:
@@ -170,30 +248,38 @@ class ControlPlane:
                 "finding.resolved", code=finding.problem.code, about=str(finding.problem.about)
             )
 
+    def _redacted(self, problem: Problem) -> Problem:
+        if problem.code != PLUGIN_FAILED:
+            return problem
+        return replace(problem, cause=self.redactor.text(problem.cause))
+
     # -- what proxies say (xds.server.Observer) ----------------------------------------------------
 
     def opened(self, stream: int, node: Node, peer: Peer, now: float) -> None:
         """A proxy has introduced itself."""
         self._fleet.opened(stream, node, peer)
         self.status.opened(stream, node, peer, now)
+        self.metrics.connected()
         identity = str(peer.identity or "")
         log.info("proxy.connected", node=node.id, stream=stream, identity=identity)
 
     def said(self, stream: int, event: Event, now: float) -> None:
-        """A proxy has answered."""
+        """A proxy was sent something, or has answered. It may quote what it was sent."""
         if isinstance(event, Nacked):
+            event = replace(event, message=self.redactor.text(event.message))
             self._nacked(stream, event, now)
+        self.metrics.said(event)
+        self._convergence.said(stream, event, now)
         if self.status.said(stream, event, now):
             self._look_soon(now)
 
     def _nacked(self, stream: int, event: Nacked, now: float) -> None:
         if (left_out := self._sieve.take(stream, now)) is not None:
-            error = without(event.message, secrets_of(self.store.mesh))
             log.warning(
                 "proxy.nacked",
                 stream=stream,
                 type=event.type_url,
-                error=error,
+                error=event.message,
                 left_out=left_out,
             )
 
@@ -210,6 +296,7 @@ class ControlPlane:
         """A stream has ended."""
         self._fleet.closed(stream)
         self.status.closed(stream)
+        self._convergence.closed(stream)
         self._sieve.forget(stream)
         log.info("proxy.disconnected", stream=stream)
 

@@ -87,8 +87,12 @@ class Store:
     @property
     def count(self) -> int:
         """How many objects there are, readable or not."""
+        return sum(1 for _ in self.identities())
+
+    def identities(self) -> Iterator[Identity]:
+        """Of all objects, readable or not."""
         known = self._objects.keys() | self._problems.keys()
-        return sum(1 for identity in known if identity.kind != FILE)
+        return (identity for identity in known if identity.kind != FILE)
 
     def apply(self, changes: Iterable[Change]) -> Dirty:
         """Fold changes that belong together; what cancels out among them is not dirty."""

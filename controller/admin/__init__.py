@@ -14,7 +14,6 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from meltemi.controller.dump import secrets_of
 from meltemi.controller.proxies import describe
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ def application(plane: ControlPlane) -> Starlette:
         return PlainTextResponse("the configuration is not loaded yet\n", status_code=503)
 
     async def proxies(_: Request) -> Response:
-        return JSONResponse(describe(plane.status, secrets_of(plane.store.mesh), monotonic()))
+        return JSONResponse(describe(plane.status, plane.members(), monotonic()))
 
     async def findings(_: Request) -> Response:
         return JSONResponse([finding.to_dict() for finding in plane.findings])

@@ -1,0 +1,87 @@
+"""How things are now, in the words of the metrics."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from meltemi.controller import metrics
+from meltemi.controller.decode import is_read
+from meltemi.protocols.problem import CODES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from meltemi.controller.findings import Finding
+    from meltemi.controller.metrics import Reading
+    from meltemi.controller.objects import Identity
+    from meltemi.xds.session import Session
+    from meltemi.xds.status import Status
+
+OTHER = "other"
+"""The kind of objects whose kind nobody here knows; users may write anything there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """What is looked at. ``heard``: how many seconds ago the source delivered something, None if
+    it never did. ``sessions``: the open ones, by the number of their stream.
+    """
+
+    ready: bool
+    synced: bool
+    heard: float | None
+    held: int
+    groups: int
+    sessions: Iterable[tuple[int, Session[Any]]]
+    status: Status
+    identities: Iterable[Identity]
+    findings: Iterable[Finding]
+
+
+def readings(now: Present) -> Iterator[Reading]:
+    """The values of all gauges."""
+    yield metrics.BUILD, [(_build(), 1.0)]
+    yield metrics.READY, [((), float(now.ready))]
+    yield metrics.SYNCED, [((), float(now.synced))]
+    if now.heard is not None:
+        yield metrics.AGE, [((), now.heard)]
+    yield metrics.HELD, [((), float(now.held))]
+    yield metrics.GROUPS, [((), float(now.groups))]
+    yield metrics.STREAMS, _streams(now)
+    yield metrics.OBJECTS, _objects(now.identities)
+    yield metrics.FINDINGS, _findings(now.findings)
+
+
+@cache
+def _build() -> tuple[str, ...]:
+    python = ".".join(map(str, sys.version_info[:3]))
+    return version("meltemi"), python, grpc.__version__
+
+
+def _streams(now: Present) -> Iterable[tuple[tuple[str, ...], float]]:
+    known = now.status.numbered()
+    counts = Counter({(d, t): 0 for d in ("sotw", "delta") for t in ("plaintext", "mtls")})
+    for number, session in now.sessions:
+        if (stream := known.get(number)) is not None:
+            transport = "plaintext" if stream.peer.identity is None else "mtls"
+            counts[session.dialect, transport] += 1
+    return [(labels, float(count)) for labels, count in sorted(counts.items())]
+
+
+def _objects(identities: Iterable[Identity]) -> Iterable[tuple[tuple[str, ...], float]]:
+    counts = Counter(each.kind if is_read(each) else OTHER for each in identities)
+    return [((kind,), float(count)) for kind, count in sorted(counts.items())]
+
+
+def _findings(found: Iterable[Finding]) -> Iterable[tuple[tuple[str, ...], float]]:
+    counts = Counter(finding.problem.code for finding in found)
+    return [
+        ((code, known.severity.value), float(counts[code])) for code, known in sorted(CODES.items())
+    ]
