@@ -89,6 +89,20 @@ def all_scenarios() -> list[Scenario]:
     return sorted(SCENARIOS, key=lambda each: each.rule)
 
 
+def mutate(patch: pytest.MonkeyPatch, owner: object, name: str, mutant: Method) -> None:
+    """A method, perhaps a private one, becomes ``mutant``, which gets the original first."""
+    original = getattr(owner, name)
+
+    def mutated(*args: Any, **kwargs: Any) -> Any:
+        return mutant(original, *args, **kwargs)
+
+    patch.setattr(owner, name, mutated)
+
+
+def nothing(*_: object, **__: object) -> None:
+    """What a mutant does that forgets something."""
+
+
 def wrap(
     patch: pytest.MonkeyPatch, owner: object, name: str, around: Callable[[Method], Method]
 ) -> None:

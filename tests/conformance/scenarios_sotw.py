@@ -7,26 +7,22 @@ from typing import TYPE_CHECKING, Any
 from meltemi.testing.resources import cluster, endpoint
 from meltemi.xds.resource import CLUSTER, ENDPOINT
 from meltemi.xds.session import Session
-from tests.conformance.scenario import scenario, wrap
+from tests.conformance.scenario import mutate, scenario
 from tests.conformance.world import contents
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import pytest
 
+    from tests.conformance.scenario import Method
     from tests.conformance.world import World
 
 
 def an_ack_is_taken_for_a_wish(patch: pytest.MonkeyPatch) -> None:
-    def around(original: Callable[..., Any]) -> Callable[..., Any]:
-        def subscribe(self: Any, state: Any, *args: Any, **kwargs: Any) -> Any:
-            state.whole = True
-            return original(self, state, *args, **kwargs)
+    def subscribe(original: Method, self: Any, state: Any, *args: Any, **kwargs: Any) -> Any:
+        state.whole = True
+        return original(self, state, *args, **kwargs)
 
-        return subscribe
-
-    wrap(patch, Session, "_subscribe", around)
+    mutate(patch, Session, "_subscribe", subscribe)
 
 
 @scenario(16, kills=(an_ack_is_taken_for_a_wish,))
@@ -46,14 +42,11 @@ async def an_ack_with_names_is_met_with_silence(world: World) -> None:
 
 
 def a_refused_response_is_repeated(patch: pytest.MonkeyPatch) -> None:
-    def around(original: Callable[..., Any]) -> Callable[..., Any]:
-        def nacked(self: Any, state: Any, *args: Any, **kwargs: Any) -> Any:
-            state.whole = True
-            return original(self, state, *args, **kwargs)
+    def nacked(original: Method, self: Any, state: Any, *args: Any, **kwargs: Any) -> Any:
+        state.whole = True
+        return original(self, state, *args, **kwargs)
 
-        return nacked
-
-    wrap(patch, Session, "_nacked", around)
+    mutate(patch, Session, "_nacked", nacked)
 
 
 @scenario(18, kills=(a_refused_response_is_repeated,))

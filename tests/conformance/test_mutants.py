@@ -12,7 +12,7 @@ from tests.conformance.world import World
 if TYPE_CHECKING:
     from tests.conformance.scenario import Mutant
 
-PATIENCE = 1.0
+PATIENCE = 0.3
 """Seconds. A mutant may well keep silent for ever."""
 
 CASES = [

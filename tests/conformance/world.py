@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
 import grpc.aio
+import pytest
 
 from meltemi.protocols.types import type_table
 from meltemi.testing.resources import ROUTE, empty, plain
@@ -23,12 +24,14 @@ from meltemi.testing.xds_client import (
     read_sotw,
     sotw_request,
 )
+from meltemi.xds import stream
 from meltemi.xds.group import Group
 from meltemi.xds.resource import Missing, TypeRules
 from meltemi.xds.server import AGGREGATED, SERVICES, AdsServer
 from meltemi.xds.snapshot import Snapshot
 from meltemi.xds.status import Status
-from tests.conformance.scenario import Dialect
+from meltemi.xds.subscription import WILDCARD
+from tests.conformance.scenario import Dialect, mutate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
     from meltemi.xds.resource import Key, Resource, TypeUrl
     from meltemi.xds.session import Event
     from meltemi.xds.wire import Node
-    from tests.conformance.scenario import Variant
+    from tests.conformance.scenario import Method, Variant
 
 FENCE: TypeUrl = "type.googleapis.com/test.Fence"
 _MARK = "fence-"
@@ -100,6 +103,9 @@ class World:
         self.server = AdsServer(RULES, self._resolve, self.status, clock=self.clock)
         self.server.ready = True
         self.port = 0
+        self.refusal: Exception | None = None
+        self._unread: set[bytes] = set()
+        self._progress = asyncio.Event()
         self._fences = 0
         self._stack = AsyncExitStack()
 
@@ -136,15 +142,15 @@ class World:
 
     async def sotw(self, type_url: TypeUrl, *, node: str = "proxy") -> SotwStream:
         """A stream for what only this dialect has."""
-        stream = await self.open(type_url, node=node, dialect=Dialect.SOTW)
-        assert isinstance(stream, SotwStream)
-        return stream
+        opened = await self.open(type_url, node=node, dialect=Dialect.SOTW)
+        assert isinstance(opened, SotwStream)
+        return opened
 
     async def delta(self, type_url: TypeUrl, *, node: str = "proxy") -> DeltaStream:
         """A stream for what only this dialect has."""
-        stream = await self.open(type_url, node=node, dialect=Dialect.DELTA)
-        assert isinstance(stream, DeltaStream)
-        return stream
+        opened = await self.open(type_url, node=node, dialect=Dialect.DELTA)
+        assert isinstance(opened, DeltaStream)
+        return opened
 
     def next_fence(self) -> str:
         """A name that nobody has asked for."""
@@ -152,13 +158,38 @@ class World:
         return f"{_MARK}{self._fences}"
 
     async def _resolve(self, node: Node, _: Peer) -> Group:
+        if self.refusal is not None:
+            raise self.refusal
         self.nodes.append(node)
         return self.group
 
+    async def send(self, call: Any, raw: bytes) -> None:
+        """Write a request."""
+        self._unread.add(raw)
+        await call.write(raw)
+
+    async def caught_up(self) -> None:
+        """Wait until the server has read all requests and written what it had to say at once."""
+        async with asyncio.timeout(self.patience):
+            while self._unread:
+                self._progress.clear()
+                await self._progress.wait()
+
+    def note_read(self, raw: bytes) -> None:
+        """The server has read a request, or never will."""
+        self._unread.discard(raw)
+        self._progress.set()
+
     @asynccontextmanager
     async def serving(self) -> AsyncGenerator[World]:
-        async with self.server.serve("127.0.0.1:0") as self.port, self._stack:
-            yield self
+        with pytest.MonkeyPatch.context() as patch:
+            mutate(patch, stream.Stream, "take", self._take)
+            async with self.server.serve("127.0.0.1:0") as self.port, self._stack:
+                yield self
+
+    def _take(self, original: Method, served: stream.Stream, raw: bytes) -> None:
+        original(served, raw)
+        self.note_read(raw)
 
 
 def _method(dialect: Dialect, only: TypeUrl) -> str:
@@ -190,6 +221,8 @@ class Stream:
     the others say what they like.
     """
 
+    dialect: Dialect
+
     def __init__(
         self, world: World, channel: grpc.aio.Channel, method: str, *, only: TypeUrl, node: str
     ) -> None:
@@ -198,22 +231,39 @@ class Stream:
         self.talks: dict[TypeUrl, Talk] = {}
         # grpc's stubs make a call generic in what the serializers would be.
         self._call: Any = channel.stream_stream(method)()
+        self._said: list[bytes] = []
+        self._call.add_done_callback(self._end)
         self._node = node
 
     # Talking
 
     async def say(self, raw: bytes) -> None:
-        """Write a request as it is."""
-        await self._call.write(raw)
+        """Write a request as it is, and wait until the server has read it or ended the stream."""
+        await self.rush(raw)
+        await self.world.caught_up()
+
+    async def rush(self, *requests: bytes) -> None:
+        """Write requests without waiting for the server to read them."""
+        for raw in requests:
+            self._said.append(raw)
+            try:
+                await self.world.send(self._call, raw)
+            except (asyncio.InvalidStateError, grpc.aio.AioRpcError):
+                await self._raise_end()
+
+    def _end(self, _: object) -> None:
+        for raw in self._said:
+            self.world.note_read(raw)
 
     async def hear(self) -> Response:
         """The next response. Raises StreamEnded, or TimeoutError when there is none."""
-        async with asyncio.timeout(self.world.patience):
-            raw = await self._call.read()
-            if raw is grpc.aio.EOF:
-                code, details = await self._call.code(), await self._call.details()
-                error = ServerFailed if code is grpc.StatusCode.UNKNOWN else StreamEnded
-                raise error(f"{code.name}: {details}")
+        try:
+            async with asyncio.timeout(self.world.patience):
+                raw: object = await self._call.read()
+        except grpc.aio.AioRpcError:
+            raw = None
+        if not isinstance(raw, bytes):
+            await self._raise_end()
         response = self.read(raw)
         self.talk(response.type_url).nonce = response.nonce
         return response
@@ -225,6 +275,10 @@ class Stream:
         if code is grpc.StatusCode.UNKNOWN:
             raise ServerFailed(details)
         return code, details
+
+    async def _raise_end(self) -> NoReturn:
+        code, details = await self.end()
+        raise StreamEnded(f"{code.name}: {details}")
 
     async def close(self) -> None:
         """Have no more to say."""
@@ -276,14 +330,14 @@ class Stream:
         response = await self.hear()
         assert response.type_url == kind, f"heard {response} instead of silence"
         assert any(body.startswith(fence.encode()) for body in response.bodies), response
-        if not _full_state(kind) or isinstance(self, DeltaStream):
+        if not _full_state(kind) or self.dialect is Dialect.DELTA:
             assert contents(response) == {}, f"heard {response} instead of silence"
             assert not response.removed, f"heard {response} instead of silence"
         await self.answer(response)
 
     async def _fence_of_the_only_type(self, talk: Talk, fence: str) -> None:
         self.world.publish(plain(self.only, fence))
-        if talk.named:
+        if talk.named and WILDCARD not in talk.names:
             await self.ask(self.only, *talk.names, fence)
         else:
             assert self.only in self.talks, "nothing was asked yet"
@@ -295,6 +349,8 @@ def _full_state(type_url: TypeUrl) -> bool:
 
 class SotwStream(Stream):
     """State of the world."""
+
+    dialect = Dialect.SOTW
 
     def read(self, raw: bytes) -> Response:
         return read_sotw(raw)
@@ -334,6 +390,8 @@ class SotwStream(Stream):
 
 class DeltaStream(Stream):
     """Incremental."""
+
+    dialect = Dialect.DELTA
 
     def read(self, raw: bytes) -> Response:
         return read_delta(raw)
