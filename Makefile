@@ -1,7 +1,7 @@
 # Each command prepares what it needs in .venv. ARGS goes to pytest: make test ARGS="tests/unit -x"
 # PYTHON chooses the interpreter for .venv: PYTHON=python3.12 make demo
 
-.PHONY: demo test check fix bench clean help
+.PHONY: demo test check fix bench churn clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -10,6 +10,7 @@ help:
 	@echo "make check   formatting, lint, import rules, mypy, pyright, generated code"
 	@echo "make fix     format, and repair what the linter can"
 	@echo "make bench   run the benchmarks"
+	@echo "make churn   five Envoys under a thousand changes each way (half an hour); ARGS for a part"
 	@echo "make clean   remove .venv and caches"
 
 demo: .venv/demo.stamp
@@ -26,6 +27,9 @@ fix: .venv/dev.stamp
 
 bench: .venv/dev.stamp
 	@scripts/bench
+
+churn: .venv/dev.stamp
+	@.venv/bin/python -m tests.churn $(ARGS)
 
 clean:
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

@@ -22,11 +22,17 @@ class MeltemiProcess:
     """``async with MeltemiProcess(rules) as meltemi``: ready at entry (``/readyz``), ended at exit.
 
     ``rules`` is the file or folder that it watches. ``xds`` and ``admin`` are free loopback ports
-    that stay the same over ``restart``. ``folder`` keeps the log (``meltemi.log``).
+    that stay the same over ``restart``. ``folder`` keeps the log (``meltemi.log``). ``program``:
+    what Python is told to run.
     """
 
     def __init__(
-        self, rules: Path, *, extra_args: Sequence[str] = (), folder: Path | None = None
+        self,
+        rules: Path,
+        *,
+        extra_args: Sequence[str] = (),
+        folder: Path | None = None,
+        program: Sequence[str] = ("-m", "meltemi"),
     ) -> None:
         xds, admin = free_ports(2)
         self.xds = Address(LOOPBACK, xds)
@@ -34,6 +40,7 @@ class MeltemiProcess:
         self._rules = rules
         self._args = tuple(extra_args)
         self._folder = folder
+        self._program = tuple(program)
         self._open = AsyncExitStack()
         self._log = Path()
         self._process: ServerProcess | None = None
@@ -57,7 +64,7 @@ class MeltemiProcess:
 
         Raises ServerProcessError with the end of the log.
         """
-        argv: list[str | Path] = [sys.executable, "-m", "meltemi", "serve", self._rules]
+        argv: list[str | Path] = [sys.executable, *self._program, "serve", self._rules]
         argv += ["--xds", str(self.xds), "--admin", str(self.admin), *self._args]
         self._process = await ServerProcess.start("Meltemi", argv, self._log)
         await self._process.wait_until(self.ready, "become ready", READY_S)
