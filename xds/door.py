@@ -54,6 +54,11 @@ class Door:
         self._census = Census(limits.streams, limits.streams_per_peer)
         self._queue = Queue[asyncio.Future[None]](limits.preparing, limits.waiting)
 
+    @property
+    def waiting(self) -> int:
+        """How many stand in line."""
+        return len(self._queue)
+
     @contextmanager
     def entered(self, peer: Peer) -> Generator[None]:
         """A stream of this peer is here while the context lasts. Raises LimitError."""

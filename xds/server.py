@@ -103,6 +103,11 @@ class AdsServer:
         served = {rule.type_url for rule in rules}
         self._services = {name: url for name, url in services.items() if url in served}
 
+    @property
+    def waiting(self) -> int:
+        """How many streams wait for their first configuration."""
+        return self._door.waiting
+
     def offer(self, handler: grpc.GenericRpcHandler) -> None:
         """Serve something more on the same port; before ``serve``."""
         self._further.append(handler)

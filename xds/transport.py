@@ -27,6 +27,8 @@ def channel_arguments(limits: Limits) -> tuple[tuple[str, int], ...]:
         ("grpc.max_connection_idle_ms", silence),
         ("grpc.keepalive_time_ms", keepalive),
         ("grpc.keepalive_timeout_ms", max(1, keepalive // 3)),
+        # An unanswered ping ends a connection after a minute, whatever the keepalive's timeout is.
+        ("grpc.http2.ping_timeout_ms", max(1, keepalive // 3)),
         ("grpc.keepalive_permit_without_calls", 1),
         # Proxies send keepalives of their own; the default calls that abuse below five minutes.
         ("grpc.http2.min_ping_interval_without_data_ms", _PROXY_PINGS_MS),

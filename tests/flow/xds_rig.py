@@ -89,6 +89,12 @@ class Rig:
     def _turned_away(self, code: str, limit: str) -> None:
         self.turned_away.append((code, limit))
 
+    async def until_waiting(self, count: int) -> None:
+        """Until so many streams wait for their first configuration."""
+        async with asyncio.timeout(PATIENCE):
+            while self.server.waiting != count:  # noqa: ASYNC110  # there is no event to wait for
+                await asyncio.sleep(0.001)
+
     def publish(self, *resources: Resource) -> None:
         changes = {resource.key: resource for resource in resources}
         self.group.publish(self.group.snapshot.replace(changes), changes.keys())
