@@ -6,7 +6,8 @@ import traceback
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from meltemi.protocols.frame import Frame, speaker
+from meltemi.protocols.choice import speaker
+from meltemi.protocols.frame import Frame
 from meltemi.protocols.group import Group, GroupKey
 from meltemi.protocols.lint import lint
 from meltemi.protocols.piece import Piece, PieceKey, Reads, reassign

@@ -1,4 +1,4 @@
-"""Everything around a plugin: its engine, its scope, and the resources that carry its answer."""
+"""Everything around a plugin: its scope, and the resources that carry its answer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from meltemi.protocols import envoy, naming
 from meltemi.protocols.api import (
-    Capability,
     Chain,
     ClusterOptions,
     Compiled,
@@ -17,6 +16,7 @@ from meltemi.protocols.api import (
     Names,
     Scope,
 )
+from meltemi.protocols.choice import choose, speaker
 from meltemi.protocols.encode import encode
 from meltemi.protocols.model import (
     Application,
@@ -32,48 +32,13 @@ from meltemi.protocols.piece import Members, Piece, PieceKey, Reads, reassign
 from meltemi.protocols.problem import Problem
 from meltemi.protocols.routing import Part, Resolution, Resolver, Split, effective
 from meltemi.protocols.sight import service_of, upstream_of
-from meltemi.protocols.tcp import TCP_PROXY
 from meltemi.xds.resource import CLUSTER, ENDPOINT, LISTENER, Key, Resource, content_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from meltemi.protocols.registry import Registered, Registry
+    from meltemi.protocols.registry import Registry
     from meltemi.protocols.sight import Sight
-
-
-METAPROTOCOL = "metaprotocol"
-"""The plugin of applications that have no plugin of their own, but a codec."""
-
-
-def choose_engine(
-    registered: Registered | None,
-    capability: Capability,
-    *,
-    application: bool = False,
-    tls: bool = False,
-    allowed: frozenset[str] = frozenset(),
-) -> Engine | None:
-    """The best engine of the protocol that such a proxy has. ``application``: the port's protocol
-    is one of MetaProtocol's. ``tls``: the port's TLS is passed through. ``allowed`` names engines
-    that serve only where they may.
-    """
-    for engine in registered.plugin.engines if registered else ():
-        if engine.tls != tls or (engine.applications and not application):
-            continue
-        if engine.on_leave and engine.name not in allowed:
-            continue
-        if engine.requires <= capability.extensions and engine.since <= capability.version:
-            return engine
-    return None
-
-
-def speaker(registry: Registry, mesh: Mesh, port: Port) -> Registered | None:
-    """Whose plugin serves the port: its protocol's own, else MetaProtocol's if there is a codec."""
-    own = registry.get(port.protocol)
-    if own is not None and own.plugin.name != METAPROTOCOL:
-        return own
-    return registry.get(METAPROTOCOL) if port.protocol in mesh.applications else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +59,9 @@ class Frame:
         """The piece. Raises what the plugin raises."""
         service, target = self.sight.service, self.key.target
         rule = self.sight.rule.on(self.port) if self.sight.rule else None
-        registered, engine, problems = self._engine()
+        registered, engine, problems = choose(
+            self.registry, self.mesh, self.port, target.capability, self.allowed | service.allows
+        )
         spoken = speaker(self.registry, self.mesh, self.port) or registered
         resolver = Resolver(self.mesh, self.namespace, service, self.port, spoken.plugin, engine)
         resolution = resolver.resolve(rule)
@@ -161,46 +128,6 @@ class Frame:
             ),
         )
         return reassign(piece, self.mesh)
-
-    def _engine(self) -> tuple[Registered, Engine, tuple[Problem, ...]]:
-        """The engine that serves the port; TCP where nothing better can."""
-        protocol, capability = self.port.protocol, self.key.target.capability
-        registered = speaker(self.registry, self.mesh, self.port)
-        application = bool(self.port.application) or protocol in self.mesh.applications
-        engine = choose_engine(
-            registered,
-            capability,
-            application=application,
-            tls=self.port.tls,
-            allowed=self.allowed | self.sight.service.allows,
-        )
-        if registered is not None and engine is not None:
-            return registered, engine, ()
-        tcp = self.registry.get("tcp")
-        if tcp is None:
-            raise LookupError("no plugin serves tcp: the distribution meltemi is not installed")
-        if registered is None:
-            plugins = (entry.plugin.name for entry in self.registry)
-            known = ", ".join(name for name in plugins if name != METAPROTOCOL)
-            problem = Problem(
-                "MEL0202",
-                self.port.ref,
-                f"no plugin serves {protocol!r}, and no ApplicationProtocol names its codec",
-                f"install its plugin, write an ApplicationProtocol, or use one of: {known}",
-            )
-        else:
-            engines = registered.plugin.engines
-            names = ", ".join(engine.name for engine in engines if not engine.on_leave)
-            major, minor = capability.version
-            build = f"an Envoy {major}.{minor}" if capability.version != (0, 0) else "a proxy"
-            problem = Problem(
-                "MEL0501",
-                self.port.ref,
-                f"{build} of this build has none of {protocol}'s engines "
-                f"({names}): connections are passed through, rules cannot match",
-                "use an Envoy build that has one of them",
-            )
-        return tcp, TCP_PROXY, (problem,)
 
     def _application(self) -> tuple[Application | None, tuple[Problem, ...]]:
         """How the port's protocol is decoded, and whose word on that does not count."""

@@ -11,9 +11,9 @@ from envoy_data_plane.envoy.extensions.filters.network.dubbo_proxy.v3 import (
     Route,
 )
 
+from meltemi.protocols.choice import choose_engine
 from meltemi.protocols.compiler import Compiler
 from meltemi.protocols.dubbo_proxy import DUBBO_PROXY, rejects
-from meltemi.protocols.frame import choose_engine
 from meltemi.protocols.model import Matcher, MatchKind, Mesh, Service
 from tests import make
 

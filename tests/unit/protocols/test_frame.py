@@ -9,8 +9,8 @@ import pytest
 from envoy_data_plane.envoy.config.cluster.v3 import Cluster, ClusterLbPolicy
 from envoy_data_plane.envoy.config.listener.v3 import Listener
 
+from meltemi.protocols.choice import choose_engine
 from meltemi.protocols.dubbo import GENERIC_PROXY
-from meltemi.protocols.frame import choose_engine
 from meltemi.protocols.model import (
     LoadBalancer,
     PlainCredentials,
