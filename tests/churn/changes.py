@@ -188,8 +188,8 @@ CHANGES: dict[Change, int] = {
     side_protocol: 1,
     side_endpoints: 3,
     side_goes: 2,
-    breaks: 2,
-    repairs: 3,
+    breaks: 4,
+    repairs: 5,
 }
 """How often each is drawn."""
 
