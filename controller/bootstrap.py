@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import TYPE_CHECKING
 
+from meltemi.controller.client_tls import secret_files, transport_socket
 from meltemi.controller.hosts import canonical_ip
 from meltemi.controller.nodes import profile
 from meltemi.protocols.naming import RUNTIME_LAYER
@@ -15,6 +16,7 @@ from meltemi.xds.wire import Node
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from meltemi.controller.client_tls import ClientTls
     from meltemi.controller.proto_json import Json
 
 CLUSTER = "meltemi-xds"
@@ -27,7 +29,8 @@ _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _FIRST_OF_STAT = (
     r"assignment_|bind_errors|circuit_breakers\.|default\.total_match_count|health_check\."
     r"|http[12]\.[a-z_]+$|init_fetch_timeout|lb_|max_host_weight|membership_|original_dst_"
-    r"|outlier_detection\.|(?:redis|thrift)\.upstream_|retry_|update_|upstream_|version$|warming_"
+    r"|outlier_detection\.|(?:redis|thrift)\.upstream_|retry_|(?:client_)?ssl[._]|update_|upstream_"
+    r"|version$|warming_"
 )
 """How the names of a cluster's statistics go on after the name of the cluster."""
 
@@ -35,7 +38,8 @@ _FIRST_OF_STAT = (
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What a bootstrap is wanted for. ``metadata`` is ``node.metadata.meltemi``, where ``rtds`` is
-    true unless it says otherwise. ``admin_port`` 0: Envoy takes a free one.
+    true unless it says otherwise. ``admin_port`` 0: Envoy takes a free one. ``tls``: without it
+    the control plane is on plaintext.
     """
 
     host: str
@@ -44,14 +48,18 @@ class Wish:
     metadata: Mapping[str, Json] = field(default_factory=dict[str, "Json"])
     sotw: bool = False
     admin_port: int = 0
+    tls: ClientTls | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Bootstrap:
-    """The document, and the whole seconds that Envoy must be told to drain (``--drain-time-s``)."""
+    """The document, and the whole seconds that Envoy must be told to drain (``--drain-time-s``).
+    ``files``: JSON that must be on Envoy's machine, by path.
+    """
 
     document: dict[str, Json]
     drain: int
+    files: Mapping[str, Json] = field(default_factory=dict[str, "Json"])
 
 
 def bootstrap(wish: Wish) -> Bootstrap:
@@ -77,7 +85,7 @@ def bootstrap(wish: Wish) -> Bootstrap:
             "cds_config": _ads(),
             "lds_config": _ads(),
         },
-        "static_resources": {"clusters": [_cluster(wish.host, wish.port)]},
+        "static_resources": {"clusters": [_cluster(wish)]},
         "layered_runtime": {
             "layers": [
                 {"name": "static", "static_layer": {}},
@@ -90,7 +98,7 @@ def bootstrap(wish: Wish) -> Bootstrap:
         },
         "stats_config": _stats(),
     }
-    return Bootstrap(document, ceil(drain))
+    return Bootstrap(document, ceil(drain), secret_files(wish.tls))
 
 
 def _control_plane() -> Json:
@@ -109,12 +117,14 @@ def _socket(host: str, port: int) -> Json:
     return {"socket_address": {"address": host, "port_value": port}}
 
 
-def _cluster(host: str, port: int) -> Json:
+def _cluster(wish: Wish) -> Json:
+    host, port = wish.host, wish.port
     keepalive: Json = {"interval": "30s", "timeout": "10s"}
-    return {
+    cluster: dict[str, Json] = {
         "name": CLUSTER,
         "type": "STRICT_DNS" if canonical_ip(host) is None else "STATIC",
-        "connect_timeout": "1s",
+        # It includes the handshake: of all proxies at once, after an outage.
+        "connect_timeout": "5s" if wish.tls else "1s",
         "load_assignment": {
             "cluster_name": CLUSTER,
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _socket(host, port)}}]}],
@@ -128,6 +138,9 @@ def _cluster(host: str, port: int) -> Json:
             }
         },
     }
+    if wish.tls:
+        cluster["transport_socket"] = transport_socket(wish.tls)
+    return cluster
 
 
 def _stats() -> Json:

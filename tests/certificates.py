@@ -55,12 +55,13 @@ class Files:
 
     def write(self, certificate: Certificate, authority: Authority) -> None:
         """Replace them, the certificate last."""
-        _replace(self.authority, authority.pem)
-        _replace(self.key, certificate.key)
-        _replace(self.certificate, certificate.pem)
+        replace_file(self.authority, authority.pem)
+        replace_file(self.key, certificate.key)
+        replace_file(self.certificate, certificate.pem)
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes) -> None:
+    """Replace a file all at once."""
     scratch = path.with_name(f".{path.name}.new")
     scratch.write_bytes(content)
     scratch.replace(path)

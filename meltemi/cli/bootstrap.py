@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
@@ -11,6 +12,9 @@ from meltemi.cli.inputs import host_and_port, pairs
 from meltemi.cli.output import Document, fail, note, print_data
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from meltemi.controller.client_tls import ClientTls
     from meltemi.controller.proto_json import Json
 
 TEXTS = frozenset({"bind", "namespace"})
@@ -31,6 +35,28 @@ def bootstrap(
     admin_port: Annotated[
         int, typer.Option(min=0, max=65535, help="Envoy's admin port on loopback; 0: a free one.")
     ] = 0,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Envoy's certificate with its chain: mutual TLS."),
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its key.")] = None,
+    server_ca: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The authorities that sign Meltemi's certificate."),
+    ] = None,
+    server_name: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="What Meltemi's certificate must be for: a host, or a URI.  [host of --xds]",
+        ),
+    ] = "",
+    secrets: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Write files there by which Envoy follows replaced certificates."
+        ),
+    ] = None,
     output: Annotated[
         Document, typer.Option("--output", "-o", help="The format of the bootstrap.")
     ] = "json",
@@ -43,20 +69,46 @@ def bootstrap(
     if not id:
         fail("--id is empty: give the proxy a name")
     described = parse_metadata(metadata or [])
+    tls = _tls([tls_cert, tls_key, server_ca], server_name or host, secrets)
     from meltemi.controller import bootstrap as document
     from meltemi.controller.nodes import NodeError
 
     try:
         made = document.bootstrap(
-            document.Wish(host, port, id, described, sotw=sotw, admin_port=admin_port)
+            document.Wish(host, port, id, described, sotw=sotw, admin_port=admin_port, tls=tls)
         )
     except NodeError as error:
         fail(str(error))
+    _write(made.files)
     print_data(made.document, output)
     note(
         f"start it with: envoy --config-path bootstrap.{output} --drain-time-s {made.drain}"
         + ("" if admin_port else " --admin-address-path admin-address.txt")
     )
+
+
+def _tls(files: list[Path | None], server_name: str, secrets: Path | None) -> ClientTls | None:
+    """What the bootstrap says of TLS. Paths are made absolute: Envoy may start elsewhere."""
+    from meltemi.controller.client_tls import ClientTls
+
+    given = [str(path.absolute()) for path in files if path is not None]
+    if not given and secrets is None:
+        return None
+    if len(given) != len(files):
+        fail("mutual TLS needs all of --tls-cert, --tls-key and --server-ca")
+    certificate, key, server_ca = given
+    folder = str(secrets.absolute()) if secrets else ""
+    return ClientTls(certificate, key, server_ca, server_name, folder)
+
+
+def _write(files: Mapping[str, Json]) -> None:
+    for path, content in files.items():
+        try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            Path(path).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        except OSError as error:
+            fail(f"--secrets: {path} cannot be written: {error.strerror or error}")
+        note(f"wrote {path}")
 
 
 def parse_metadata(texts: list[str]) -> dict[str, Json]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meltemi.controller.bootstrap import Wish, bootstrap
@@ -17,8 +19,8 @@ from meltemi.testing.ports import LOOPBACK, Address
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
-    from pathlib import Path
 
+    from meltemi.controller.client_tls import ClientTls
     from meltemi.protocols.registry import Registry
 
 READY_S = 30.0
@@ -32,17 +34,21 @@ def standalone_envoy(
     sotw: bool = False,
     version: str = ENVOY_VERSION,
     extra_args: Sequence[str] = (),
+    tls: ClientTls | None = None,
 ) -> Envoy:
     """An Envoy with the bootstrap of ``meltemi bootstrap``; ``wait_ready`` waits for its rules.
 
     ``drain_s``: how long connections of a replaced listener live on, and what they use with them;
     both sides are told. ``sotw``: the state-of-the-world dialect instead of delta. ``version``
-    and ``extra_args`` are those of ``Envoy``.
+    and ``extra_args`` are those of ``Envoy``. ``tls``: over mutual TLS; its
+    folder of secrets is written.
     """
-    wish = Wish(xds.host, xds.port, node_id, {"drainSeconds": drain_s}, sotw)
-    return Envoy(
-        bootstrap(wish).document, version=version, drain_time_s=drain_s, extra_args=extra_args
+    made = bootstrap(
+        Wish(xds.host, xds.port, node_id, {"drainSeconds": drain_s}, sotw=sotw, tls=tls)
     )
+    for path, content in made.files.items():
+        Path(path).write_text(json.dumps(content))
+    return Envoy(made.document, version=version, drain_time_s=drain_s, extra_args=extra_args)
 
 
 class EmbeddedMeltemi:

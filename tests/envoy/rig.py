@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
+    from meltemi.controller.client_tls import ClientTls
     from meltemi.controller.plane import ControlPlane
     from meltemi.testing.envoy import Envoy
     from meltemi.testing.load import Connect
@@ -287,6 +288,7 @@ async def staged(
     drain_s: int = 600,
     method: str = "hello",
     version: str = ENVOY_VERSION,
+    tls: ClientTls | None = None,
 ) -> AsyncGenerator[Stage]:
     """A stage with one server per name, subsets v1 and v2, these routes, and load under way."""
     speech, port = SPEECHES[protocol], free_port()
@@ -296,7 +298,7 @@ async def staged(
         save(folder / "service.yaml", entry(protocol, port, endpoints))
         save(folder / "rules.yaml", subsets("v1", "v2"), rule(*routes))
         meltemi = await closing.enter_async_context(serve(folder))
-        envoy = standalone_envoy(meltemi.xds, drain_s=drain_s, sotw=sotw, version=version)
+        envoy = standalone_envoy(meltemi.xds, drain_s=drain_s, sotw=sotw, version=version, tls=tls)
         await closing.enter_async_context(envoy)
         await envoy.wait_ready()
         connect = speech.caller(Address(LOOPBACK, port), method)

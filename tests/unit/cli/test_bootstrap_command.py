@@ -11,6 +11,8 @@ import yaml
 from meltemi.testing.envoy import validate
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.command import Run
 
 BASE = ("bootstrap", "--xds", "127.0.0.1:18000", "--id", "edge-1")
@@ -111,6 +113,41 @@ def test_what_cannot_work_is_a_sentence(run: Run, args: tuple[str, ...], complai
     assert complaint in result.stderr
     assert result.stderr.startswith("meltemi: ")
     assert not result.stdout
+
+
+TLS = ("--tls-cert", "/tls/tls.crt", "--tls-key", "/tls/tls.key", "--server-ca", "/tls/ca.crt")
+
+
+@pytest.mark.parametrize("flags", [TLS[2:], TLS[:4], ("--secrets", "here")])
+def test_files_of_tls_are_given_all_together(run: Run, flags: tuple[str, ...]) -> None:
+    result = run(*BASE, *flags)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "needs all of --tls-cert, --tls-key and --server-ca" in result.stderr
+
+
+def test_the_server_must_have_the_name_by_which_it_is_called_or_another_that_is_given(
+    run: Run,
+) -> None:
+    assert '"exact": "127.0.0.1"' in run(*BASE, *TLS).stdout
+    name = "spiffe://cluster.local/ns/meltemi-system/sa/meltemi"
+    assert f'"exact": "{name}"' in run(*BASE, *TLS, "--server-name", name).stdout
+
+
+def test_files_of_secrets_are_written_where_the_bootstrap_says(run: Run, tmp_path: Path) -> None:
+    result = run(*BASE, *TLS, "--secrets", tmp_path / "secrets")
+    assert result.exit_code == 0, result.stderr
+    for name, content in (("certificate", "/tls/tls.key"), ("authority", "/tls/ca.crt")):
+        path = tmp_path / "secrets" / f"{name}.json"
+        assert str(path) in result.stdout
+        assert content in path.read_text()
+        assert f"wrote {path}" in result.stderr
+
+
+def test_a_folder_of_secrets_that_cannot_be_written_is_told(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = run(*BASE, *TLS, "--secrets", tmp_path / "file")
+    assert result.exit_code == 2
+    assert "cannot be written" in result.stderr
 
 
 @pytest.mark.envoy

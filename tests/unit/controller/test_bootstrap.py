@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from meltemi.controller.bootstrap import Wish, bootstrap
+from meltemi.controller.bootstrap import Bootstrap, Wish, bootstrap
+from meltemi.controller.client_tls import ClientTls
 from meltemi.controller.nodes import NodeError
 from meltemi.testing.envoy import Envoy, validate
+from meltemi.testing.envoy_binary import ENVOY_VERSIONS
+from tests.certificates import Authority, files
 
 if TYPE_CHECKING:
     from meltemi.controller.proto_json import Json
@@ -119,3 +125,73 @@ def _checked(name: str) -> dict[str, Any]:
         "outlier_detection": {},
         "circuit_breakers": {"thresholds": [{"max_connections": 1, "track_remaining": True}]},
     }
+
+
+TLS = ClientTls("/tls/tls.crt", "/tls/tls.key", "/tls/ca.crt", "meltemi.example")
+
+
+def tls_context(tls: ClientTls) -> dict[str, Any]:
+    (cluster,) = document(tls=tls)["static_resources"]["clusters"]
+    context: dict[str, Any] = cluster["transport_socket"]["typed_config"]
+    return context
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "sni"),
+    [
+        ("meltemi.example", "DNS", "meltemi.example"),
+        ("10.0.0.1", "IP_ADDRESS", None),
+        ("spiffe://cluster.local/ns/meltemi-system/sa/meltemi", "URI", None),
+    ],
+)
+@pytest.mark.parametrize("secrets", ["", "/run/envoy"])
+def test_only_the_named_server_is_taken_for_the_control_plane(
+    name: str, kind: str, sni: str | None, secrets: str
+) -> None:
+    context = tls_context(replace(TLS, server_name=name, secrets=secrets))
+    common = context["common_tls_context"]
+    combined = common.get("combined_validation_context")
+    validation = combined["default_validation_context"] if secrets else common["validation_context"]
+    wanted = [{"san_type": kind, "matcher": {"exact": name}}]
+    assert validation["match_typed_subject_alt_names"] == wanted
+    assert (context.get("sni"), common["alpn_protocols"]) == (sni, ["h2"])
+
+
+def test_without_tls_there_is_no_transport_socket_and_nothing_to_write() -> None:
+    made = bootstrap(Wish("127.0.0.1", 18000, "edge"))
+    (cluster,) = document()["static_resources"]["clusters"]
+    assert "transport_socket" not in cluster
+    assert (made.files, bootstrap(Wish("127.0.0.1", 18000, "edge", tls=TLS)).files) == ({}, {})
+
+
+def test_files_of_secrets_name_the_certificates_and_are_named_by_the_bootstrap() -> None:
+    tls = replace(TLS, secrets="/run/envoy/")
+    made = bootstrap(Wish("127.0.0.1", 18000, "edge", tls=tls)).files
+    assert sorted(made) == ["/run/envoy/authority.json", "/run/envoy/certificate.json"]
+    text = json.dumps(tls_context(tls))
+    assert all(path in text for path in made)
+    assert "/tls/" not in text
+    assert "/tls/tls.key" in json.dumps(made["/run/envoy/certificate.json"])
+
+
+@pytest.mark.envoy
+@pytest.mark.parametrize("version", ENVOY_VERSIONS)
+@pytest.mark.parametrize("secrets", [False, True])
+async def test_a_real_envoy_takes_mutual_tls(tmp_path: Path, secrets: bool, version: str) -> None:
+    authority = Authority()
+    written = files(tmp_path, authority.proxy("shop"), authority)
+    tls = ClientTls(
+        str(written.certificate),
+        str(written.key),
+        str(written.authority),
+        server_name="meltemi",
+        secrets=str(tmp_path) if secrets else "",
+    )
+    made = bootstrap(Wish("127.0.0.1", 18000, "edge", tls=tls))
+    write(made)
+    assert await validate(made.document, version=version) is None
+
+
+def write(made: Bootstrap) -> None:
+    for path, content in made.files.items():
+        Path(path).write_text(json.dumps(content))
