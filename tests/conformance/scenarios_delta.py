@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from meltemi.testing.resources import ROUTE, cluster, endpoint, listener, plain, route
 from meltemi.xds import dialect, wire
-from meltemi.xds.dialect import Delta
+from meltemi.xds.dialect import Composed, Delta
 from meltemi.xds.group import Group
 from meltemi.xds.limits import Limits
 from meltemi.xds.release import Release
@@ -16,7 +16,7 @@ from meltemi.xds.resource import CLUSTER, ENDPOINT, EXTENSION, LISTENER, SECRET,
 from meltemi.xds.session import Acked, Nacked, Session
 from meltemi.xds.snapshot import Snapshot
 from meltemi.xds.subscription import Subscription
-from tests.conformance.scenario import ALL, DELTA, DELTA_ADS, SOTW_ADS, scenario, wrap
+from tests.conformance.scenario import ALL, DELTA, DELTA_ADS, SOTW_ADS, mutate, nothing, scenario
 from tests.conformance.world import DRAIN, contents
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from meltemi.xds.dialect import Composed, TypeState
+    from meltemi.xds.dialect import TypeState
     from meltemi.xds.resource import Resource, TypeRules
     from meltemi.xds.wire import DeltaRequest
     from tests.conformance.scenario import Method, Mutant
@@ -34,17 +34,20 @@ if TYPE_CHECKING:
 def reading(change: Callable[[DeltaRequest], DeltaRequest]) -> Mutant:
     """A mutant that folds something else than the request into what a delta stream wants."""
 
-    def around(original: Method) -> Method:
-        def subscribe(
-            self: Delta, state: TypeState, request: DeltaRequest, view: Release, *, first: bool
-        ) -> None:
-            original(self, state, change(request), view, first=first)
-
-        return subscribe
+    def subscribe(
+        original: Method,
+        self: Delta,
+        state: TypeState,
+        request: DeltaRequest,
+        view: Release,
+        *,
+        first: bool,
+    ) -> None:
+        original(self, state, change(request), view, first=first)
 
     @wraps(change)
     def mutant(patch: pytest.MonkeyPatch) -> None:
-        wrap(patch, Delta, "subscribe", around)
+        mutate(patch, Delta, "subscribe", subscribe)
 
     return mutant
 
@@ -54,31 +57,33 @@ def owing(change: Callable[[TypeState, DeltaRequest, Subscription], None]) -> Mu
     subscription before it.
     """
 
-    def around(original: Method) -> Method:
-        def subscribe(
-            self: Delta, state: TypeState, request: DeltaRequest, view: Release, *, first: bool
-        ) -> None:
-            before = state.subscription
-            original(self, state, request, view, first=first)
-            change(state, request, before)
-
-        return subscribe
+    def subscribe(
+        original: Method,
+        self: Delta,
+        state: TypeState,
+        request: DeltaRequest,
+        view: Release,
+        *,
+        first: bool,
+    ) -> None:
+        before = state.subscription
+        original(self, state, request, view, first=first)
+        change(state, request, before)
 
     @wraps(change)
     def mutant(patch: pytest.MonkeyPatch) -> None:
-        wrap(patch, Delta, "subscribe", around)
+        mutate(patch, Delta, "subscribe", subscribe)
 
     return mutant
 
 
 def any_nonce_answers_the_last_response(patch: pytest.MonkeyPatch) -> None:
-    def around(original: Method) -> Method:
-        def answered(self: Session[Any], state: TypeState, request: Any, now: float) -> Any:
-            return original(self, state, replace(request, nonce=state.nonce), now)
+    def answered(
+        original: Method, self: Session[Any], state: TypeState, request: Any, now: float
+    ) -> Any:
+        return original(self, state, replace(request, nonce=state.nonce), now)
 
-        return answered
-
-    wrap(patch, Session, "_answered", around)
+    mutate(patch, Session, "_answered", answered)
 
 
 @scenario(51, variants=DELTA, kills=(any_nonce_answers_the_last_response,))
@@ -96,25 +101,19 @@ async def only_the_nonce_of_a_response_answers_it(world: World) -> None:
 
 
 def every_change_sends_everything(patch: pytest.MonkeyPatch) -> None:
-    def around(original: Method) -> Method:
-        def compose(self: Delta, state: TypeState, view: Release) -> Any:
-            state.whole = True
-            return original(self, state, view)
+    def compose(original: Method, self: Delta, state: TypeState, view: Release) -> Any:
+        state.whole = True
+        return original(self, state, view)
 
-        return compose
-
-    wrap(patch, Delta, "compose", around)
+    mutate(patch, Delta, "compose", compose)
 
 
 def resources_carry_the_version_of_their_type(patch: pytest.MonkeyPatch) -> None:
-    def around(original: Method) -> Method:
-        def encode(self: Delta, header: wire.Header, composed: Composed) -> Any:
-            stamped = [replace(each, version=header.version) for each in composed.resources]
-            return original(self, header, composed._replace(resources=stamped))
+    def encode(original: Method, self: Delta, header: wire.Header, composed: Composed) -> Any:
+        stamped = [replace(each, version=header.version) for each in composed.resources]
+        return original(self, header, Composed(stamped, composed.changed, composed.about))
 
-        return encode
-
-    wrap(patch, Delta, "encode", around)
+    mutate(patch, Delta, "encode", encode)
 
 
 @scenario(
@@ -135,16 +134,19 @@ async def one_change_among_a_hundred_sends_one_resource(world: World) -> None:
 
 
 def a_stale_request_is_dropped(patch: pytest.MonkeyPatch) -> None:
-    def around(original: Method) -> Method:
-        def subscribe(
-            self: Session[Any], state: TypeState, request: Any, now: float, *, first: bool
-        ) -> Any:
-            stale = not first and request.nonce not in ("", state.nonce)
-            return () if stale else original(self, state, request, now, first=first)
+    def subscribe(
+        original: Method,
+        self: Session[Any],
+        state: TypeState,
+        request: Any,
+        now: float,
+        *,
+        first: bool,
+    ) -> Any:
+        stale = not first and request.nonce not in ("", state.nonce)
+        return () if stale else original(self, state, request, now, first=first)
 
-        return subscribe
-
-    wrap(patch, Session, "_subscribe", around)
+    mutate(patch, Session, "_subscribe", subscribe)
 
 
 @scenario(53, variants=DELTA, kills=(a_stale_request_is_dropped,))
@@ -233,16 +235,13 @@ def absence_is_always_told(patch: pytest.MonkeyPatch) -> None:
 
 
 def who_heard_of_an_absence_is_forgotten(patch: pytest.MonkeyPatch) -> None:
-    def around(original: Method) -> Method:
-        def compose(self: Delta, state: TypeState, view: Release) -> Any:
-            composed = original(self, state, view)
-            if composed is not None:
-                state.subscription = state.subscription.amended((), composed.removed, legacy=False)
-            return composed
+    def compose(original: Method, self: Delta, state: TypeState, view: Release) -> Any:
+        composed = original(self, state, view)
+        if composed is not None:
+            state.subscription = state.subscription.amended((), composed.removed, legacy=False)
+        return composed
 
-        return compose
-
-    wrap(patch, Delta, "compose", around)
+    mutate(patch, Delta, "compose", compose)
 
 
 @scenario(56, variants=DELTA, kills=(absence_is_silence, who_heard_of_an_absence_is_forgotten))
@@ -264,24 +263,22 @@ async def a_route_table_that_does_not_exist_is_remembered_in_silence(world: Worl
 
 
 def removals_are_left_out(patch: pytest.MonkeyPatch) -> None:
-    def around(original: Method) -> Method:
-        def encode(self: Delta, header: wire.Header, composed: Composed) -> Any:
-            return original(self, header, composed._replace(removed=()))
+    def encode(original: Method, self: Delta, header: wire.Header, composed: Composed) -> Any:
+        return original(
+            self, header, Composed(composed.resources, composed.changed, composed.about)
+        )
 
-        return encode
-
-    wrap(patch, Delta, "encode", around)
+    mutate(patch, Delta, "encode", encode)
 
 
 def removals_are_repeated(patch: pytest.MonkeyPatch) -> None:
-    def around(original: Method) -> Method:
-        def send(self: Session[Any], state: TypeState, composed: Composed, now: float) -> Any:
-            state.dirty.update(composed.removed)
-            return original(self, state, composed, now)
+    def send(
+        original: Method, self: Session[Any], state: TypeState, composed: Composed, now: float
+    ) -> Any:
+        state.dirty.update(composed.removed)
+        return original(self, state, composed, now)
 
-        return send
-
-    wrap(patch, Session, "_send", around)
+    mutate(patch, Session, "_send", send)
 
 
 @scenario(57, variants=DELTA, kills=(removals_are_left_out, removals_are_repeated))
@@ -340,19 +337,14 @@ async def a_reconnect_brings_what_differs_and_what_is_gone(world: World) -> None
 
 
 def a_cluster_goes_with_the_reconnect(patch: pytest.MonkeyPatch) -> None:
-    def around(original: Method) -> Method:
-        def adopt(self: Release, names: Any, now: float) -> Any:
-            return original(self, names, now - DRAIN)
+    def adopt(original: Method, self: Release, names: Any, now: float) -> Any:
+        return original(self, names, now - DRAIN)
 
-        return adopt
-
-    wrap(patch, Release, "adopt", around)
+    mutate(patch, Release, "adopt", adopt)
 
 
 def a_cluster_that_only_the_proxy_knows_stays(patch: pytest.MonkeyPatch) -> None:
-    def adopt(*_: object) -> None: ...
-
-    patch.setattr(Release, "adopt", adopt)
+    patch.setattr(Release, "adopt", nothing)
 
 
 @scenario(
@@ -390,15 +382,18 @@ async def a_version_of_a_reconnect_is_no_subscription(world: World) -> None:
 
 
 def later_versions_count_too(patch: pytest.MonkeyPatch) -> None:
-    def around(original: Method) -> Method:
-        def subscribe(
-            self: Delta, state: TypeState, request: DeltaRequest, view: Release, *, first: bool
-        ) -> None:
-            original(self, state, request, view, first=first or bool(request.initial))
+    def subscribe(
+        original: Method,
+        self: Delta,
+        state: TypeState,
+        request: DeltaRequest,
+        view: Release,
+        *,
+        first: bool,
+    ) -> None:
+        original(self, state, request, view, first=first or bool(request.initial))
 
-        return subscribe
-
-    wrap(patch, Delta, "subscribe", around)
+    mutate(patch, Delta, "subscribe", subscribe)
 
 
 @scenario(61, variants=DELTA, kills=(later_versions_count_too,))
@@ -413,15 +408,12 @@ async def versions_in_a_later_request_are_ignored(world: World) -> None:
 
 
 def nothing_is_not_worth_an_answer(patch: pytest.MonkeyPatch) -> None:
-    def around(original: Method) -> Method:
-        def subscribe(self: Any, state: TypeState, *args: Any, **kwargs: Any) -> None:
-            original(self, state, *args, **kwargs)
-            state.owed = False
+    def subscribe(original: Method, self: Any, state: TypeState, *args: Any, **kwargs: Any) -> None:
+        original(self, state, *args, **kwargs)
+        state.owed = False
 
-        return subscribe
-
-    wrap(patch, Delta, "subscribe", around)
-    wrap(patch, dialect.Sotw, "subscribe", around)
+    mutate(patch, Delta, "subscribe", subscribe)
+    mutate(patch, dialect.Sotw, "subscribe", subscribe)
 
 
 @scenario(62, variants=ALL, kills=(nothing_is_not_worth_an_answer,))
@@ -462,23 +454,17 @@ async def the_assignment_of_a_cluster_comes_again_after_a_reconnect(world: World
 
 
 def nothing_comes_before_clusters(patch: pytest.MonkeyPatch) -> None:
-    def around(original: Method) -> Method:
-        def blocked(self: Any, state: TypeState) -> Any:
-            return CLUSTER not in self._states or original(self, state)
+    def blocked(original: Method, self: Any, state: TypeState) -> Any:
+        return CLUSTER not in self._states or original(self, state)
 
-        return blocked
-
-    wrap(patch, Session, "_blocked", around)
+    mutate(patch, Session, "_blocked", blocked)
 
 
 def listeners_wait_for_a_response_of_clusters(patch: pytest.MonkeyPatch) -> None:
-    def around(original: Method) -> Method:
-        def subscribe(self: Any, asked: Subscription, _: Any) -> None:
-            original(self, asked, ())
+    def subscribe(original: Method, self: Any, asked: Subscription, _: Any) -> None:
+        original(self, asked, ())
 
-        return subscribe
-
-    wrap(patch, Release, "subscribe", around)
+    mutate(patch, Release, "subscribe", subscribe)
 
 
 @scenario(64, variants=(DELTA_ADS,), kills=(nothing_comes_before_clusters,))
@@ -527,13 +513,10 @@ def move_to_a_replica(world: World, *resources: Resource) -> None:
 
 
 def versions_are_of_this_process(patch: pytest.MonkeyPatch) -> None:
-    def around(original: Method) -> Method:
-        def version(self: Snapshot, *args: Any) -> str:
-            return f"{id(self)}-{original(self, *args)}"
+    def version(original: Method, self: Snapshot, *args: Any) -> str:
+        return f"{id(self)}-{original(self, *args)}"
 
-        return version
-
-    wrap(patch, Snapshot, "version", around)
+    mutate(patch, Snapshot, "version", version)
 
 
 @scenario(66, variants=DELTA, kills=(versions_of_a_reconnect_are_ignored,))
@@ -559,21 +542,16 @@ async def two_replicas_agree_on_the_version_of_a_type(world: World) -> None:
 
 
 def what_was_refused_is_due_again(patch: pytest.MonkeyPatch) -> None:
-    def around(original: Method) -> Method:
-        def nacked(self: Session[Any], state: TypeState, *args: Any) -> Any:
-            event = original(self, state, *args)
-            state.dirty.update(suspect.name for suspect in event.suspects)
-            return event
+    def nacked(original: Method, self: Session[Any], state: TypeState, *args: Any) -> Any:
+        event = original(self, state, *args)
+        state.dirty.update(suspect.name for suspect in event.suspects)
+        return event
 
-        return nacked
-
-    wrap(patch, Session, "_nacked", around)
+    mutate(patch, Session, "_nacked", nacked)
 
 
 def an_error_is_not_read(patch: pytest.MonkeyPatch) -> None:
-    def refusal(_: object) -> None: ...
-
-    patch.setattr(wire, "_refusal", refusal)
+    patch.setattr(wire, "_refusal", nothing)
 
 
 @scenario(68, variants=DELTA, kills=(what_was_refused_is_due_again, an_error_is_not_read))
@@ -600,13 +578,10 @@ MANY = tuple(
 
 
 def requests_have_the_default_limit_of_grpc(patch: pytest.MonkeyPatch) -> None:
-    def around(original: Method) -> Method:
-        def init(self: Limits, **given: Any) -> None:
-            original(self, **{"request_bytes": 4 * 1024 * 1024, **given})
+    def init(original: Method, self: Limits, **given: Any) -> None:
+        original(self, **{"request_bytes": 4 * 1024 * 1024, **given})
 
-        return init
-
-    wrap(patch, Limits, "__init__", around)
+    mutate(patch, Limits, "__init__", init)
 
 
 @scenario(69, variants=(DELTA_ADS,), kills=(requests_have_the_default_limit_of_grpc,))

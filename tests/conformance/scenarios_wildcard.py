@@ -11,7 +11,7 @@ from meltemi.xds import subscription
 from meltemi.xds.dialect import Delta
 from meltemi.xds.resource import CLUSTER, ENDPOINT, LISTENER
 from meltemi.xds.subscription import Subscription
-from tests.conformance.scenario import DELTA, SOTW, scenario, wrap
+from tests.conformance.scenario import DELTA, SOTW, mutate, scenario
 from tests.conformance.world import contents
 
 if TYPE_CHECKING:
@@ -31,16 +31,13 @@ def folding(change: Folding) -> Mutant:
     before, the right one after, and what the request names.
     """
 
-    def around(original: Method) -> Method:
-        def fold(self: Subscription, *names: Any, legacy: bool) -> Subscription:
-            return change(self, original(self, *names, legacy=legacy), names)
-
-        return fold
+    def fold(original: Method, self: Subscription, *names: Any, legacy: bool) -> Subscription:
+        return change(self, original(self, *names, legacy=legacy), names)
 
     @wraps(change)
     def mutant(patch: pytest.MonkeyPatch) -> None:
-        wrap(patch, Subscription, "replaced", around)
-        wrap(patch, Subscription, "amended", around)
+        mutate(patch, Subscription, "replaced", fold)
+        mutate(patch, Subscription, "amended", fold)
 
     return mutant
 
@@ -190,14 +187,13 @@ async def dropping_the_star_keeps_the_names(world: World) -> None:
 
 
 def a_dropped_name_is_not_answered(patch: pytest.MonkeyPatch) -> None:
-    def around(original: Method) -> Method:
-        def subscribe(self: Delta, state: Any, request: Any, *args: Any, **kwargs: Any) -> None:
-            original(self, state, request, *args, **kwargs)
-            state.dirty.difference_update(request.unsubscribe)
+    def subscribe(
+        original: Method, self: Delta, state: Any, request: Any, *args: Any, **kwargs: Any
+    ) -> None:
+        original(self, state, request, *args, **kwargs)
+        state.dirty.difference_update(request.unsubscribe)
 
-        return subscribe
-
-    wrap(patch, Delta, "subscribe", around)
+    mutate(patch, Delta, "subscribe", subscribe)
 
 
 @scenario(47, variants=DELTA, kills=(a_dropped_name_is_not_answered,))
@@ -232,14 +228,11 @@ async def a_star_that_is_added_and_dropped_at_once_is_nothing(world: World) -> N
 
 
 def every_type_has_the_implied_wildcard(patch: pytest.MonkeyPatch) -> None:
-    def around(original: Method) -> Method:
-        def fold(self: Subscription, *names: Any, legacy: bool) -> Any:
-            return original(self, *names, legacy=not self.named)
+    def fold(original: Method, self: Subscription, *names: Any, legacy: bool) -> Any:
+        return original(self, *names, legacy=not self.named)
 
-        return fold
-
-    wrap(patch, Subscription, "replaced", around)
-    wrap(patch, Subscription, "amended", around)
+    mutate(patch, Subscription, "replaced", fold)
+    mutate(patch, Subscription, "amended", fold)
 
 
 @scenario(49, kills=(every_type_has_the_implied_wildcard,))
