@@ -1,4 +1,4 @@
-"""Names in Envoy's own words."""
+"""Names in the words of Envoy and of gRPC."""
 
 from __future__ import annotations
 
@@ -22,6 +22,12 @@ KNOWN = {"shop:80", "cart@::1", "outbound|80||shop"}
         ),
         ("Error adding/updating listener(s) unknown: shop:80: why", ()),
         ("Error adding/updating listener(s) cart@::1: a\ncart@::1: b", ("cart@::1",)),
+        (
+            "xDS response validation errors: [resource index 0: cart@::1: INVALID_ARGUMENT: why; "
+            "resource index 2: shop:80: why]",
+            ("cart@::1", "shop:80"),
+        ),
+        ("resource index 0: unknown: why", ()),
         ("missing ]: [A-Z shop:80: why", ()),
         ("shop:80: why", ()),
         ("", ()),
