@@ -140,7 +140,9 @@ class Release:
         seen = [key for key in clusters if self._place_cluster(key, before[key])]
         leaving = self._named_by_leaving()
         seen += [key for key in others if self._place(key, before[key], leaving)]
-        return {*seen, *self._settle(now)}
+        # What comes back as it was, also while it lingers, is nothing new.
+        news = {key for key in seen if _version(self.get(key)) != _version(before[key])}
+        return news.union(self._settle(now))
 
     def sent(self, number: int, clusters: Collection[Resource], now: float) -> None:
         """A CDS response went out; ``number`` grows with every response of the stream."""
@@ -295,6 +297,10 @@ class Release:
         covered.pop(key.name, None)
         if not covered:
             self._overlay.pop(key.type_url, None)
+
+
+def _version(resource: Resource | None) -> str | None:
+    return None if resource is None else resource.version
 
 
 def _limit(clusters: Iterable[Resource]) -> float:
