@@ -17,26 +17,26 @@ if TYPE_CHECKING:
 
 
 class Turn:
-    """A stream's place among those that are being prepared, until ``over`` or the context ends."""
+    """A stream's place among those that are being prepared: from ``come`` until ``over``, or the
+    end of the context.
+    """
 
     def __init__(self, queue: Queue[asyncio.Future[None]]) -> None:
         self._queue = queue
         self._ticket = asyncio.get_running_loop().create_future()
         self._timer: asyncio.TimerHandle | None = None
 
-    async def __aenter__(self) -> Turn:
-        """Wait in line. Raises LimitError when the line is too long."""
-        if not self._queue.arrive(self._ticket):
-            try:
-                await self._ticket
-            except asyncio.CancelledError:
-                self.over()
-                raise
-        self._timer = asyncio.get_running_loop().call_later(PREPARING, self.over)
+    def __enter__(self) -> Turn:
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    def __exit__(self, *_: object) -> None:
         self.over()
+
+    async def come(self) -> None:
+        """Wait in line. Raises LimitError when the line is too long."""
+        if not self._queue.arrive(self._ticket):
+            await self._ticket
+        self._timer = asyncio.get_running_loop().call_later(PREPARING, self.over)
 
     def over(self) -> None:
         """The next one, please; may be repeated."""

@@ -52,6 +52,9 @@ SERVICES: Mapping[str, TypeUrl] = {
 _DEADLINES = frozenset({"first_request", "write"})
 """Limits on a peer's time; all others are on what it may have."""
 
+LATE = 0.9
+"""The part of the grace after which streams of a stopping server are cut."""
+
 
 class Refused(Exception):
     """A proxy is not served: the stream ends with this status."""
@@ -99,6 +102,7 @@ class AdsServer:
         self._numbers = count(1)
         self._door = Door(self._limits)
         self._open: dict[asyncio.Task[Any], Stream] = {}
+        self._arrivals: set[asyncio.Timeout] = set()
         self._stopping = False
         served = {rule.type_url for rule in rules}
         self._services = {name: url for name, url in services.items() if url in served}
@@ -148,15 +152,21 @@ class AdsServer:
         grace. By itself grpc would leave idle ones alone until then, and cut all of them.
         """
         self._stopping, self.ready = True, False
-        refusing = asyncio.create_task(server.stop(self._limits.grace))
+        grace = self._limits.grace
+        refusing = asyncio.create_task(server.stop(grace))
+        for arrival in self._arrivals:
+            arrival.reschedule(0)
         loop = asyncio.get_running_loop()
-        moments = farewells(len(self._open), self._limits.grace, random)
+        moments = farewells(len(self._open), grace, random)
         for stream, moment in zip(self._open.values(), moments, strict=True):
             loop.call_later(moment, stream.finish)
-        if self._open:
-            await asyncio.wait(self._open.keys(), timeout=self._limits.grace)
-        await server.stop(0)  # those that have not said a word
+        late = loop.call_later(grace * LATE, self._cut)
         await refusing
+        late.cancel()
+
+    def _cut(self) -> None:
+        for stream in self._open.values():
+            stream.cut()
 
     def _handlers(self) -> list[grpc.GenericRpcHandler]:
         names = {f"{AGGREGATED}/AggregatedResources": "", **self._services}
@@ -225,13 +235,29 @@ class AdsServer:
         """None when the peer has nothing to say. Raises LimitError when it takes too long."""
         patience = self._limits.first_request
         try:
-            async with asyncio.timeout(patience):
+            async with self._arriving(patience):
                 return await read_request(context)
         except TimeoutError as error:
             raise LimitError(
                 "first_request",
                 f"the peer took too long: its first request did not come within {patience:g} s",
             ) from error
+
+    @asynccontextmanager
+    async def _arriving(self, patience: float | None = None) -> AsyncGenerator[None]:
+        """What is awaited here ends when the server stops. Raises Refused then, TimeoutError when
+        it takes longer than ``patience`` seconds.
+        """
+        try:
+            async with asyncio.timeout(patience) as arrival:
+                self._arrivals.add(arrival)
+                try:
+                    yield
+                finally:
+                    self._arrivals.discard(arrival)
+        except TimeoutError:
+            self._require_ready()
+            raise
 
     def peer(self, context: Context) -> Peer:
         """Who calls. Raises Refused where a certificate does not say who this is."""
@@ -249,9 +275,11 @@ class AdsServer:
         # By itself, not with the first response: grpc cannot end a stream whose headers wait behind
         # a message that nobody reads.
         await context.send_initial_metadata(())
-        async with self._door.turn() as turn:
-            node = dialect.node(first)
-            group = await self._groups(node, peer)
+        with self._door.turn() as turn:
+            async with self._arriving():
+                await turn.come()
+                node = dialect.node(first)
+                group = await self._groups(node, peer)
             session = Session(
                 dialect,
                 self._rules,

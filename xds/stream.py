@@ -49,6 +49,7 @@ class Stream:
         self._pace = Pace(limits.request_rate, clock())
         self._delivered = self._retiring = self._finishing = False
         self._failure: Exception | None = None
+        self._writing: asyncio.Timeout | None = None
 
     def take(self, raw: bytes) -> None:
         """Feed a request. Raises ProtocolError, and LimitError for too many names."""
@@ -96,6 +97,12 @@ class Stream:
         self._failure = error
         self.wake.set()
 
+    def cut(self) -> None:
+        """End now, even if that leaves a response half read."""
+        self.finish()
+        if self._writing is not None:
+            self._writing.reschedule(0)
+
     async def write(self, caught_up: Callable[[], None]) -> None:
         """Write what is due, whenever something is, until the stream ends.
 
@@ -124,13 +131,15 @@ class Stream:
 
     async def _write(self, response: bytes) -> None:
         try:
-            async with asyncio.timeout(self._limits.write):
+            async with asyncio.timeout(self._limits.write) as self._writing:
                 await self._context.write(response)
         except TimeoutError as error:
             raise LimitError(
                 "write",
                 f"the peer took too long: a response was not read within {self._limits.write:g} s",
             ) from error
+        finally:
+            self._writing = None
 
     async def _due(self) -> None:
         deadline = self.session.deadline()

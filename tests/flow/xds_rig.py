@@ -35,8 +35,13 @@ class Client:
 
     def __init__(self, channel: grpc.aio.Channel, method: str) -> None:
         self._read = read_delta if "/Delta" in method else read_sotw
+        self._open: Any = channel.stream_stream(method)
         # grpc's stubs make a call generic in what the serializers would be.
-        self.call: Any = channel.stream_stream(method)()
+        self.call: Any = self._open()
+
+    def again(self) -> None:
+        """Open another stream, on the same channel."""
+        self.call = self._open()
 
     async def say(self, request: bytes) -> None:
         await self.call.write(request)
@@ -59,9 +64,11 @@ class Observed(Status):
     def __init__(self) -> None:
         super().__init__()
         self.ended = asyncio.Event()
+        self.closings: list[int] = []
 
     def closed(self, stream: int) -> None:
         super().closed(stream)
+        self.closings.append(stream)
         self.ended.set()
 
 
@@ -88,6 +95,12 @@ class Rig:
 
     def _turned_away(self, code: str, limit: str) -> None:
         self.turned_away.append((code, limit))
+
+    async def until_stopping(self) -> None:
+        """Until the server has been told to stop."""
+        async with asyncio.timeout(PATIENCE):
+            while self.server.ready:  # noqa: ASYNC110  # there is no event to wait for
+                await asyncio.sleep(0.001)
 
     async def until_waiting(self, count: int) -> None:
         """Until so many streams wait for their first configuration."""
