@@ -220,10 +220,8 @@ class Adapter:
     ) -> Message:
         try:
             resources = [_named(each, request.version) for each in request.resources]
-        except DecodeError as error:
-            await context.abort(
-                grpc.StatusCode.INVALID_ARGUMENT, f"a resource without a name: {error}"
-            )
+        except ValueError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         self._of(request.node).set(request.version, resources)
         return self._messages["SetStateResponse"](success=True)
 
@@ -233,8 +231,14 @@ class Adapter:
 
 
 def _named(resource: any_pb2.Any, version: str) -> Resource:
-    # Whatever a discovery service serves says its name in field 1.
-    name = StringValue.FromString(resource.value).value
+    """Raises ValueError for what cannot be served."""
+    if resource.type_url not in {rules.type_url for rules in RULES}:
+        raise ValueError(f"{resource.type_url!r} is not served here: {__file__} lists what is")
+    try:
+        # Whatever a discovery service serves says its name in field 1.
+        name = StringValue.FromString(resource.value).value
+    except DecodeError as error:
+        raise ValueError(f"a {resource.type_url} that is no message: {error}") from error
     return Resource(resource.type_url, name, version, resource.value)
 
 
