@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 FENCE: TypeUrl = "type.googleapis.com/test.Fence"
 _MARK = "fence-"
 
+START = 1000.0
+"""What the clock says at first."""
+
 DRAIN = 60.0
 """Seconds for which a cluster lingers."""
 
@@ -96,7 +99,7 @@ class World:
     def __init__(self, variant: Variant, patience: float) -> None:
         self.variant = variant
         self.patience = patience
-        self.now = 1000.0
+        self.now = START
         self.status = Log()
         self.nodes: list[Node] = []
         self.group = Group(Snapshot(), drain=DRAIN, clock=self.clock)
@@ -215,6 +218,11 @@ class Talk:
     version: str = ""
     held: dict[str, str] = field(default_factory=dict[str, str])
 
+    def change(self, adds: Iterable[str], drops: Iterable[str]) -> None:
+        """Ask for more and for less."""
+        self.names = (*(name for name in self.names if name not in drops), *adds)
+        self.named = self.named or bool(self.names)
+
 
 class Stream:
     """One stream of one client. Scenarios that hold for both dialects use ``ask`` and ``answer``;
@@ -300,6 +308,24 @@ class Stream:
 
     async def answer(self, response: Response, error: str | None = None) -> None:
         """ACK, or NACK with an error."""
+        if error is None:
+            self.accept(response)
+        await self.reply(response.type_url, response.nonce, error)
+
+    async def reply(
+        self,
+        type_url: TypeUrl,
+        nonce: str,
+        error: str | None = None,
+        *,
+        adds: Iterable[str] = (),
+        drops: Iterable[str] = (),
+    ) -> None:
+        """A request with any nonce, which may change what is asked for as well."""
+        raise NotImplementedError
+
+    def accept(self, response: Response) -> None:
+        """Remember what the next requests say about it."""
         raise NotImplementedError
 
     def read(self, raw: bytes) -> Response:
@@ -360,17 +386,21 @@ class SotwStream(Stream):
         talk.names, talk.named = names, talk.named or bool(names)
         await self.request(type_url, names, version=talk.version, nonce=talk.nonce)
 
-    async def answer(self, response: Response, error: str | None = None) -> None:
-        talk = self.talk(response.type_url)
-        if error is None:
-            talk.version = response.version
-        await self.request(
-            response.type_url,
-            talk.names,
-            version=talk.version,
-            nonce=response.nonce,
-            error=error,
-        )
+    def accept(self, response: Response) -> None:
+        self.talk(response.type_url).version = response.version
+
+    async def reply(
+        self,
+        type_url: TypeUrl,
+        nonce: str,
+        error: str | None = None,
+        *,
+        adds: Iterable[str] = (),
+        drops: Iterable[str] = (),
+    ) -> None:
+        talk = self.talk(type_url)
+        talk.change(adds, drops)
+        await self.request(type_url, talk.names, version=talk.version, nonce=nonce, error=error)
 
     async def request(
         self,
@@ -410,13 +440,23 @@ class DeltaStream(Stream):
         talk.names, talk.named = names, bool(names)
         await self.request(type_url, names, initial=held)
 
-    async def answer(self, response: Response, error: str | None = None) -> None:
+    def accept(self, response: Response) -> None:
         talk = self.talk(response.type_url)
-        if error is None:
-            talk.held.update(zip(response.names, response.versions, strict=True))
-            for name in response.removed:
-                talk.held.pop(name, None)
-        await self.request(response.type_url, nonce=response.nonce, error=error)
+        talk.held.update(zip(response.names, response.versions, strict=True))
+        for name in response.removed:
+            talk.held.pop(name, None)
+
+    async def reply(
+        self,
+        type_url: TypeUrl,
+        nonce: str,
+        error: str | None = None,
+        *,
+        adds: Iterable[str] = (),
+        drops: Iterable[str] = (),
+    ) -> None:
+        self.talk(type_url).change(adds, drops)
+        await self.request(type_url, adds, drops, nonce=nonce, error=error)
 
     async def request(
         self,
