@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import grpc
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
 
     from meltemi.xds.peer import Identity
     from meltemi.xds.stream import Context
+
+
+SESSIONS = 60.0
+"""Seconds for which a TLS session may be resumed, for then nobody looks at the certificate again:
+its holder could come back for days after it has expired.
+"""
 
 
 class CertificateError(ValueError):
@@ -78,11 +85,19 @@ class MutualTls:
     wrong: then what was in force stays. It is called in a thread of gRPC's.
     """
 
-    def __init__(self, files: TlsFiles, trust_domain: str, replaced: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        files: TlsFiles,
+        trust_domain: str,
+        replaced: Callable[[str], None],
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         self._files = files
         self._trust_domain = trust_domain
         self._replaced = replaced
+        self._clock = clock
         self._current = Pem(b"", b"", b"")
+        self._until = 0.0
         self._wrong = ""
 
     def server_credentials(self) -> grpc.ServerCredentials:
@@ -95,7 +110,7 @@ class MutualTls:
         self._current = self._files.read()
         fetch: Any = self._fetch  # the stubs do not know that None means: as before
         return grpc.dynamic_ssl_server_credentials(
-            _configuration(self._current), fetch, require_client_authentication=True
+            self._configuration(), fetch, require_client_authentication=True
         )
 
     def identify(self, context: Context) -> Identity:
@@ -114,6 +129,16 @@ class MutualTls:
 
     def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
         """Called by gRPC in each handshake: what replaces the configuration, if anything."""
+        pem = self._changed()
+        if pem is not None:
+            self._current = pem
+            self._tell("")
+        elif self._clock() < self._until:
+            return None
+        return self._configuration()
+
+    def _changed(self) -> Pem | None:
+        """What the files hold, if that is new and of use."""
         try:
             pem = self._files.read()
             if pem == self._current:
@@ -122,9 +147,7 @@ class MutualTls:
         except (OSError, CertificateError) as error:
             self._tell(str(error))
             return None
-        self._current = pem
-        self._tell("")
-        return _configuration(pem)
+        return pem
 
     def _tell(self, wrong: str) -> None:
         """Once, not in every handshake."""
@@ -132,8 +155,10 @@ class MutualTls:
             self._replaced(wrong)
         self._wrong = wrong
 
-
-def _configuration(pem: Pem) -> grpc.ServerCertificateConfiguration:
-    return grpc.ssl_server_certificate_configuration(
-        [(pem.key, pem.certificate)], root_certificates=pem.client_ca
-    )
+    def _configuration(self) -> grpc.ServerCertificateConfiguration:
+        """With keys of its own for the sessions that it grants."""
+        self._until = self._clock() + SESSIONS
+        certificate, key, client_ca = self._current
+        return grpc.ssl_server_certificate_configuration(
+            [(key, certificate)], root_certificates=client_ca
+        )

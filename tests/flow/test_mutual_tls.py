@@ -15,7 +15,7 @@ import pytest
 
 from meltemi.testing.resources import RULES, cluster
 from meltemi.testing.xds_client import delta_request, read_delta
-from meltemi.xds.credentials import MutualTls, TlsFiles
+from meltemi.xds.credentials import SESSIONS, MutualTls, TlsFiles
 from meltemi.xds.group import Group
 from meltemi.xds.resource import CLUSTER
 from meltemi.xds.server import AGGREGATED, AdsServer
@@ -51,6 +51,7 @@ class Rig:
     replaced: list[str] = field(default_factory=list[str])
     group: Group = field(default_factory=lambda: Group(Snapshot.of([cluster("a")])))
     port: int = 0
+    now: float = 0.0
 
     async def resolve(self, _: Node, peer: Peer) -> Group:
         self.joined.append(str(peer.identity))
@@ -92,6 +93,7 @@ async def serving(folder: Path) -> AsyncGenerator[Rig]:
         TlsFiles(written.certificate, written.key, written.authority),
         "cluster.local",
         rig.replaced.append,
+        lambda: rig.now,
     )
     server = AdsServer(RULES, rig.resolve, Status())
     server.ready = True
@@ -151,34 +153,60 @@ async def test_a_valid_certificate_that_names_nobody_of_ours_is_refused_before_a
         assert why in text
 
 
-def shake_hands(port: int, client: Path, version: ssl.TLSVersion) -> str | None:
-    """The TLS version that a client which knows only this one agrees on with the server."""
+def client_context(folder: Path, proxy: Certificate) -> ssl.SSLContext:
+    """A client that would speak any version of TLS."""
+    path = folder / "client.pem"
+    path.write_bytes(proxy.pem + proxy.key)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_ciphers("ALL:@SECLEVEL=0")  # else the client itself refuses what is old
     context.set_alpn_protocols(["h2"])
-    context.minimum_version = context.maximum_version = version
-    context.load_cert_chain(client)
+    context.load_cert_chain(path)
+    return context
+
+
+def shake_hands(
+    context: ssl.SSLContext, port: int, session: ssl.SSLSession | None = None
+) -> tuple[ssl.SSLSession | None, bool | None]:
+    """The session that the server grants, and whether it was the one that the client had.
+
+    Raises OSError where the server hangs up.
+    """
     with (
         socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as plain,
-        context.wrap_socket(plain) as connection,
+        context.wrap_socket(plain, session=session) as connection,
     ):
-        assert connection.recv(9), "the server has hung up"
-        return connection.version()
+        if not connection.recv(9):
+            raise ConnectionResetError("the server has hung up")
+        return connection.session, connection.session_reused
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1:DeprecationWarning")
 async def test_tls_older_than_1_2_is_refused(tmp_path: Path) -> None:
-    async with serving(tmp_path / "server") as rig:
-        client = tmp_path / "client.pem"
-        proxy = rig.authority.proxy("shop")
-        client.write_bytes(proxy.pem + proxy.key)
+    async with serving(tmp_path) as rig:
+        context = client_context(tmp_path, rig.authority.proxy("shop"))
         for version in (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1):
-            with pytest.raises(OSError, match=r"SSL|reset"):
-                await asyncio.to_thread(shake_hands, rig.port, client, version)
-        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
-            agreed = await asyncio.to_thread(shake_hands, rig.port, client, version)
-            assert agreed == version.name.replace("_", ".")
+            context.minimum_version = context.maximum_version = version
+            with pytest.raises(OSError, match=r"SSL|reset|hung up"):
+                await asyncio.to_thread(shake_hands, context, rig.port)
+        for version in (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2):
+            context.maximum_version = context.minimum_version = version
+            await asyncio.to_thread(shake_hands, context, rig.port)
+
+
+async def test_a_session_is_resumed_for_a_minute_then_the_certificate_is_looked_at_again(
+    tmp_path: Path,
+) -> None:
+    async with serving(tmp_path) as rig:
+        context = client_context(tmp_path, rig.authority.proxy("shop"))
+
+        session, resumed = await asyncio.to_thread(shake_hands, context, rig.port)
+        assert not resumed
+        for now, expected in ((SESSIONS - 1, True), (SESSIONS, False), (SESSIONS, True)):
+            rig.now = now
+            session, resumed = await asyncio.to_thread(shake_hands, context, rig.port, session)
+            assert (now, resumed) == (now, expected)
+        assert rig.replaced == []
 
 
 async def test_replaced_files_count_from_the_next_handshake_on_and_open_streams_stay(
