@@ -8,8 +8,10 @@ import sys
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from prometheus_client import disable_created_metrics
+
 from meltemi.controller import logs, settings
-from meltemi.controller.admin import serve_admin
+from meltemi.controller.admin.server import serve_admin
 from meltemi.controller.plane import ControlPlane
 from meltemi.controller.sources import SourceError
 from meltemi.controller.sources.files import FilesSource
@@ -18,6 +20,8 @@ from meltemi.protocols.registry import PluginError, load
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from meltemi.controller.admin.security import AdminSecurity
 
 FINE, ERRORS, USAGE, UNREACHABLE = 0, 1, 2, 3
 """Exit codes, the same for every command."""
@@ -39,11 +43,13 @@ def serve(
     except (settings.ConfigError, PluginError) as error:
         return _fail(USAGE, str(error))
     logs.set_up(configured.log_format)
+    # Else each counter has a second series, which nobody asks for.
+    disable_created_metrics()  # type: ignore[no-untyped-call]
     source = FilesSource(path)
     plane = ControlPlane(registry, source, configured)
     try:
         source.require()
-        asyncio.run(_run(plane, xds, admin))
+        asyncio.run(_run(plane, xds, admin, configured.admin))
     except BaseExceptionGroup as group:
         return _failed(_first(group))
     except (SourceError, ValueError, OSError) as error:
@@ -51,13 +57,16 @@ def serve(
     return FINE
 
 
-async def _run(plane: ControlPlane, xds: tuple[str, int], admin: tuple[str, int]) -> None:
+async def _run(
+    plane: ControlPlane, xds: tuple[str, int], admin: tuple[str, int], security: AdminSecurity
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     host, port = xds
-    async with serve_admin(plane, *admin), plane.running(f"{host}:{port}"):
+    at = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    async with serve_admin(plane, *admin, security), plane.running(at):
         await stop.wait()
 
 

@@ -9,7 +9,7 @@ from meltemi.controller.proto_json import decode
 from meltemi.protocols.model import PlainCredentials
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from meltemi.controller.proto_json import Json
     from meltemi.protocols.model import Mesh, Ref
@@ -42,16 +42,24 @@ found in half of all names.
 """
 
 
-def dump(snapshot: Snapshot, secrets: Iterable[str] = ()) -> dict[TypeUrl, list[dict[str, Json]]]:
+def dump(
+    snapshot: Snapshot,
+    secrets: Iterable[str] = (),
+    may_hold: Callable[[bytes], bool] = lambda _: True,
+) -> dict[TypeUrl, list[dict[str, Json]]]:
     """``{type_url: [{name, version, origins, resource}]}``, sorted by type and name.
 
     An origin is ``{kind, namespace, name, generation, field}``. ``secrets`` are values that must
-    not be seen, wherever they are (``secrets_of``).
+    not be seen, wherever they are (``secrets_of``); ``may_hold`` says of a body whether it is worth
+    looking for them.
     """
-    hidden = frozenset(secrets) - {""}
+    hidden, nothing = frozenset(secrets) - {""}, frozenset[str]()
     tables = {url: snapshot.of_type(url) for url in sorted(snapshot.types())}
     return {
-        url: [_entry(table[name], hidden) for name in sorted(table)]
+        url: [
+            _entry(table[name], hidden if may_hold(table[name].body) else nothing)
+            for name in sorted(table)
+        ]
         for url, table in tables.items()
         if table
     }

@@ -17,6 +17,7 @@ from meltemi.controller.fleet import Fleet
 from meltemi.controller.gauges import Present, readings
 from meltemi.controller.heartbeat import heartbeat
 from meltemi.controller.holdoff import HoldOff
+from meltemi.controller.inspection import Inspection
 from meltemi.controller.loop import Loop
 from meltemi.controller.metrics import Metrics
 from meltemi.controller.nodes import profile
@@ -32,6 +33,7 @@ from meltemi.protocols.compiler import Compiler
 from meltemi.protocols.group import NOWHERE
 from meltemi.protocols.types import type_table
 from meltemi.xds.credentials import MutualTls
+from meltemi.xds.csds import ClientStatusDiscovery
 from meltemi.xds.pace import Pace
 from meltemi.xds.server import AdsServer
 from meltemi.xds.session import Nacked
@@ -120,6 +122,9 @@ class ControlPlane:
             limits=tuning.limits,
             turned_away=self.metrics.turned_away,
         )
+        inspection = Inspection(self.status, self.members, self.redactor, exposed=security.exposed)
+        asked = ClientStatusDiscovery(self._ads.peer, inspection.clients, inspection.contents)
+        self._ads.offer(asked.handler())
         self._sieve = Sieve()
         self._looks = Pace(LOOKS, monotonic())
         self._looking: asyncio.TimerHandle | None = None
@@ -134,9 +139,7 @@ class ControlPlane:
     def members(self) -> dict[int, Member]:
         """The open streams by number."""
         return {
-            stream.number: Member(
-                key.namespace, stream.session, streams.snapshot, self._lacking(key)
-            )
+            stream.number: Member(key, stream.session, streams.snapshot, self._lacking(key))
             for key, streams in self._fleet
             for stream in streams
         }

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from meltemi.controller.unsupported import Unsupported
+    from meltemi.protocols.group import GroupKey
     from meltemi.xds.session import Session
     from meltemi.xds.snapshot import Snapshot
     from meltemi.xds.status import Refusal, Status, StreamStatus, TypeStatus
@@ -24,14 +25,19 @@ UNSUPPORTED = "UNSUPPORTED"
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A stream as the fleet knows it: the namespace that it speaks for, what it should hold, and
-    the protocols in its scope that the proxy cannot speak.
+    """A stream as the fleet knows it: its group, what it should hold, and the protocols in its
+    scope that the proxy cannot speak.
     """
 
-    namespace: str
+    group: GroupKey
     session: Session[Any]
     snapshot: Snapshot
     unsupported: tuple[Unsupported, ...] = ()
+
+    @property
+    def namespace(self) -> str:
+        """Which one it speaks for."""
+        return self.group.namespace
 
 
 class RefusalRecord(TypedDict):

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from meltemi.controller.admin.security import AdminSecurity, admin_security
 from meltemi.controller.identity import Security
 from meltemi.controller.tuning import Tuning, tuning
 from meltemi.xds.credentials import TlsFiles
@@ -20,6 +21,7 @@ PREFIX = "MELTEMI_"
 
 PLAINTEXT_ON_LOOPBACK = Security()
 DEFAULTS = Tuning()
+ADMIN_ON_LOOPBACK = AdminSecurity()
 
 
 class ConfigError(ValueError):
@@ -31,7 +33,7 @@ class Settings:
     """Times in seconds. ``health_check_interval``: of every active check; split clusters multiply
     checks, so a large mesh may want it longer. ``allow_dubbo_proxy``: Dubbo may be served by an
     engine that is not recommended, where a proxy has no better one. ``log_format``: ``console`` or
-    ``json``. ``security`` and ``tuning``: of the port for proxies.
+    ``json``. ``security`` and ``tuning``: of the port for proxies; ``admin``: of the other one.
     """
 
     health_check_interval: float = 1.0
@@ -39,6 +41,7 @@ class Settings:
     log_format: str = "console"
     security: Security = PLAINTEXT_ON_LOOPBACK
     tuning: Tuning = DEFAULTS
+    admin: AdminSecurity = ADMIN_ON_LOOPBACK
 
     @property
     def allowed(self) -> frozenset[str]:
@@ -50,8 +53,8 @@ def read(
     environment: Mapping[str, str] = os.environ, given: Mapping[str, str] = MappingProxyType({})
 ) -> Settings:
     """Settings from ``MELTEMI_HEALTH_CHECK_INTERVAL``, ``MELTEMI_ALLOW_DUBBO_PROXY``,
-    ``MELTEMI_LOG_FORMAT`` and what ``_security`` and ``tuning`` read. ``given`` comes before
-    the environment.
+    ``MELTEMI_LOG_FORMAT`` and what ``_security``, ``tuning`` and ``admin_security`` read.
+    ``given`` comes before the environment.
 
     Raises:
         ConfigError: a value cannot be used.
@@ -75,9 +78,10 @@ def read(
         raise ConfigError(f"{name} is {allowed!r}: write 0 or 1")
     try:
         tuned = tuning(environment, PREFIX)
+        admin = admin_security(environment, PREFIX)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    return Settings(interval, allowed == "1", log_format, _security(environment), tuned)
+    return Settings(interval, allowed == "1", log_format, _security(environment), tuned, admin)
 
 
 def _security(environment: Mapping[str, str]) -> Security:

@@ -13,6 +13,7 @@ from meltemi.xds.session import Acked, Nacked, Pushed, Session, Subscribed
 from meltemi.xds.snapshot import Snapshot
 from meltemi.xds.status import Status
 from meltemi.xds.wire import Node
+from tests import make
 
 ORIGIN = Ref("ServiceEntry", "default", "cache", 0, "spec.ports[0]")
 PEER = Peer("ipv4:127.0.0.1:40000", Identity("cluster.local", "/ns/shop/sa/edge"))
@@ -21,7 +22,7 @@ WORLD = Snapshot.of([cluster("a"), listener("l", "a")])
 
 def member(*lacking: Unsupported, only: str = "") -> Member:
     session = Session(Delta(), RULES, WORLD, node_id="edge", identifier="", drain=1.0, only=only)
-    return Member("shop", session, WORLD, lacking)
+    return Member(make.group(namespace="shop"), session, WORLD, lacking)
 
 
 def opened() -> Status:

@@ -1,0 +1,108 @@
+"""The admin port itself: HTTP, with TLS if there are files for it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import structlog
+import uvicorn
+
+from meltemi.controller.admin.access import read_tokens
+from meltemi.controller.admin.pages import application
+from meltemi.controller.admin.security import AdminSecurity, is_loopback, require_safe
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Generator
+
+    from meltemi.controller.plane import ControlPlane
+
+RELOAD = 30.0
+"""Seconds between two looks at the files of TLS, which may be replaced at any time."""
+
+CONCURRENCY = 64
+"""Requests and idle connections at once; more get a 503."""
+
+log: Any = structlog.get_logger("meltemi")
+
+
+class _Server(uvicorn.Server):
+    """Signals belong to the process, not to one of its servers."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+@asynccontextmanager
+async def serve_admin(
+    plane: ControlPlane, host: str, port: int, security: AdminSecurity | None = None
+) -> AsyncGenerator[int]:
+    """Serve while the context lasts; gives the port.
+
+    Raises:
+        OSError: the address is taken. ValueError: it would be open to everybody, or a file of
+        tokens or of TLS cannot be used.
+    """
+    security = security or AdminSecurity()
+    require_safe(security, host, port)
+    if security.tokens is not None:
+        read_tokens(security.tokens)
+    config = _config(plane, security)
+    if not (is_loopback(host) or config.is_ssl):
+        log.warning("admin.plaintext", admin=f"{host}:{port}")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.create_server((host, port), family=family)
+    server = _Server(config)
+    tasks = [asyncio.create_task(server.serve(sockets=[listening]))]
+    if config.is_ssl:
+        tasks.append(asyncio.create_task(_reload(config, security)))
+    try:
+        yield listening.getsockname()[1]
+    finally:
+        server.should_exit = True
+        for task in tasks[1:]:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        listening.close()
+
+
+def _config(plane: ControlPlane, security: AdminSecurity) -> uvicorn.Config:
+    config = uvicorn.Config(
+        application(plane, security.tokens),
+        log_config=None,
+        lifespan="off",
+        ws="none",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=CONCURRENCY,
+        timeout_graceful_shutdown=1,
+        ssl_certfile=security.certificate,
+        ssl_keyfile=security.key,
+    )
+    try:
+        config.load()
+    except OSError as error:  # ssl.SSLError is one
+        raise ValueError(
+            f"the admin page's certificate {security.certificate} with the key {security.key} "
+            f"cannot be used: {error.strerror or error}; write a PEM chain and the unencrypted "
+            "PEM key of its first certificate"
+        ) from error
+    return config
+
+
+async def _reload(config: uvicorn.Config, security: AdminSecurity) -> None:
+    """Let new connections have what the files hold now; what is wrong stays out."""
+    assert config.ssl is not None
+    assert security.certificate is not None
+    while True:
+        await asyncio.sleep(RELOAD)
+        try:
+            config.ssl.load_cert_chain(security.certificate, security.key, password="")
+        except OSError as error:
+            log.error(  # noqa: TRY400  # the sentence says it all
+                "certificate.refused", error=f"{security.certificate}: {error.strerror or error}"
+            )

@@ -1,0 +1,92 @@
+"""Client status discovery (``envoy.service.status.v3``): what proxies hold, for tools that ask."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from meltemi.xds._pb import csds_pb2 as pb
+from meltemi.xds.client_status import MatchError, client_config, matching
+from meltemi.xds.server import Refused
+from meltemi.xds.stream import read_request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from meltemi.xds.client_status import Client
+    from meltemi.xds.peer import Peer
+    from meltemi.xds.resource import Resource
+    from meltemi.xds.stream import Context
+
+SERVICE = "envoy.service.status.v3.ClientStatusDiscoveryService"
+
+MOST = 100
+"""Clients in one answer; each may have thousands of resources."""
+
+
+class ClientStatusDiscovery:
+    """Answers requests. ``clients`` gives the streams that a peer may know of, or raises
+    ``Refused``; ``contents`` the body of a resource as it may be shown, None if it may not.
+    """
+
+    def __init__(
+        self,
+        peer: Callable[[Context], Peer],
+        clients: Callable[[Peer], Iterable[Client]],
+        contents: Callable[[Resource], bytes | None],
+    ) -> None:
+        self._peer = peer
+        self._clients = clients
+        self._contents = contents
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        """What a server is to be offered."""
+        # grpc's stubs know the blocking flavour of handlers only.
+        fetch: Any = self._fetch
+        stream: Any = self._stream
+        return grpc.method_handlers_generic_handler(
+            SERVICE,
+            {
+                "FetchClientStatus": grpc.unary_unary_rpc_method_handler(fetch),
+                "StreamClientStatus": grpc.stream_stream_rpc_method_handler(stream),
+            },
+        )
+
+    async def _fetch(self, raw: bytes, context: Context) -> bytes:
+        return await self._answer(raw, context)
+
+    async def _stream(self, _: object, context: Context) -> None:
+        while (raw := await read_request(context)) is not None:
+            await context.write(await self._answer(raw, context))
+
+    async def _answer(self, raw: bytes, context: Context) -> bytes:
+        try:
+            return await self._status(raw, self._peer(context))
+        except (MatchError, DecodeError) as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        except Refused as refused:
+            await context.abort(refused.code, refused.message)
+
+    async def _status(self, raw: bytes, peer: Peer) -> bytes:
+        allowed = self._clients(peer)
+        request = pb.ClientStatusRequest.FromString(raw)
+        wanted = matching(request, allowed)
+        if len(wanted) > MOST:
+            raise Refused(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                f"{len(wanted)} streams match, and an answer has at most {MOST}: narrow it by "
+                "node_matchers",
+            )
+        contents = _nothing if request.exclude_resource_contents else self._contents
+        response = pb.ClientStatusResponse()
+        for client in wanted:
+            response.config.append(client_config(client, contents))
+            await asyncio.sleep(0)  # streams have their turn
+        return response.SerializeToString()
+
+
+def _nothing(_: Resource) -> None:
+    return None
