@@ -32,6 +32,9 @@ PAUSES_S = (0.01, 0.05, 0.1)
 EVENTS = ("cut", "kill", "envoy", "terminate", "cut", "terminate", "envoy", "kill")
 """What happens besides: the network is cut, Meltemi is killed or ended, Envoy starts anew."""
 
+CHANGES_PER_EVENT = 15
+"""A run of fewer changes has no event, one of 1,000 has them all."""
+
 DURING = 8
 """Changes during an outage."""
 
@@ -118,7 +121,7 @@ class Run:
     async def churn(self, changes: int) -> None:
         """So many changes, with the events among them, from the start to the end of an Envoy."""
         await self._start_envoy()
-        events = EVENTS[: 2 + changes // 150]
+        events = EVENTS[: changes // CHANGES_PER_EVENT]
         gap = changes // (len(events) + 1)
         careful = min(CAREFUL, gap // 3)
         for event in events:
@@ -151,11 +154,17 @@ class Run:
                 await self._change(DURING, care)
                 self._relay.mend()
             case _:
-                await (self._meltemi.kill() if event == "kill" else self._meltemi.terminate())
+                await self._end_meltemi(event)
                 await self._change(DURING, care)
                 await self._meltemi.start()
         await self._proxy.until_connected()
         self._tell("CONNECTED")
+
+    async def _end_meltemi(self, event: str) -> None:
+        if event == "kill":
+            await self._meltemi.kill()
+        elif code := await self._meltemi.terminate():
+            self.result.complaints.append(f"Meltemi ended with code {code} after a SIGTERM")
 
     async def _change(self, count: int, care: Care) -> None:
         for _ in range(count):

@@ -70,6 +70,16 @@ def endpoints(world: World, chance: Random, care: Care) -> World:
     return world.with_steady(replace(service, listed=frozenset(kept) | dead))
 
 
+def exchange(world: World, chance: Random, care: Care) -> World:
+    """All servers of a version are replaced by others at once."""
+    service, version = _one(world, chance), chance.choice(VERSIONS)
+    mine = {name for name in LIVE if name.startswith(version)}
+    others = mine - service.listed
+    if care.hosts or not others:
+        return world
+    return world.with_steady(replace(service, listed=(service.listed - mine) | others))
+
+
 def dead_endpoint(world: World, chance: Random, _: Care) -> World:
     """An endpoint comes or goes that nobody serves, where servers are checked."""
     service = world.steady[chance.choice(["dubbo", "thrift"])]
@@ -175,7 +185,8 @@ def repairs(world: World, chance: Random, _: Care) -> World:
 
 
 CHANGES: dict[Change, int] = {
-    endpoints: 6,
+    endpoints: 5,
+    exchange: 3,
     dead_endpoint: 2,
     weights: 6,
     routes: 6,

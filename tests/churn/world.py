@@ -144,7 +144,7 @@ def _text(documents: list[Document], broken: str) -> str:
         documents = [_with_bad_route(document, broken) for document in documents]
     if broken == "schema":
         documents = [{**document, "spec": "all"} for document in documents]
-    text = yaml.safe_dump_all(documents)
+    text = yaml.dump_all(documents, Dumper=yaml.CSafeDumper)
     return f"{text}  : @[\n" if broken == "yaml" else text
 
 
