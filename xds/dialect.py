@@ -7,6 +7,7 @@ stream is owed. It keeps no state of its own.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from meltemi.xds import wire
@@ -75,15 +76,37 @@ class TypeState:
         return sorted(names)
 
 
-class Composed(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Composed:
     """The content of a response. ``changed`` are those resources that are new in it, ``about``
     the names that it says something new of.
+
+    Streams that are owed the same share it, and with it what is made of it once.
     """
 
     resources: Sequence[Resource]
-    changed: Sequence[Resource]
-    about: Collection[str]
+    changed: tuple[Resource, ...]
+    about: frozenset[str]
     removed: Sequence[str] = ()
+
+    @cached_property
+    def sotw(self) -> bytes:
+        """The resources as part of a DiscoveryResponse."""
+        return wire.sotw_body(self.resources)
+
+    @cached_property
+    def delta(self) -> bytes:
+        """The resources and removals as part of a DeltaDiscoveryResponse."""
+        return wire.delta_body(self.resources, self.removed)
+
+    @cached_property
+    def references(self) -> Mapping[TypeUrl, frozenset[str]]:
+        """The names, by type, of what the changed resources name."""
+        names: dict[TypeUrl, set[str]] = {}
+        for resource in self.changed:
+            for type_url, name in resource.references:
+                names.setdefault(type_url, set()).add(name)
+        return {type_url: frozenset(found) for type_url, found in names.items()}
 
 
 class Request(Protocol):
@@ -167,20 +190,21 @@ class Sotw:
     def compose(self, state: TypeState, view: Release) -> Composed | None:
         table = view.of_type(state.rules.type_url)
         names = state.considered(table)
-        changed = [table[name] for name in names if name in table]
+        found = table.pick(names)
+        changed, about = tuple(found.values()), frozenset(names)
         if not state.rules.full_state:
-            absent = (name for name in names if name not in table)
-            resources = changed + _made_of(state.rules, absent)
-            return Composed(resources, changed, names) if resources or state.owed else None
+            absent = (name for name in names if name not in found)
+            resources = (*changed, *_made_of(state.rules, absent))
+            return Composed(resources, changed, about) if resources or state.owed else None
         if not names and not state.owed:
             return None
         if state.subscription.wildcard:
-            return Composed(tuple(table.values()), changed, names)
-        selected = sorted(state.subscription.names & table.keys())
-        return Composed([table[name] for name in selected], changed, names)
+            return Composed(tuple(table.values()), changed, about)
+        selected = table.pick(sorted(state.subscription.names))
+        return Composed(tuple(selected.values()), changed, about)
 
     def encode(self, header: Header, composed: Composed) -> bytes:
-        return wire.encode_sotw(header, composed.resources)
+        return wire.encode_sotw(header, composed.sotw)
 
 
 class Delta:
@@ -216,17 +240,18 @@ class Delta:
     def compose(self, state: TypeState, view: Release) -> Composed | None:
         table = view.of_type(state.rules.type_url)
         names = state.considered(table)
-        resources = [table[name] for name in names if name in table]
-        absent = [name for name in names if name not in table]
+        found = table.pick(names)
+        absent = [name for name in names if name not in found]
         answers = list(_absences(state.rules, absent, view, gone=state.dirty))
         made = [answer for _, answer in answers if isinstance(answer, Resource)]
         removed = [name for name, answer in answers if answer is Missing.REMOVED]
-        if not resources and not answers and not state.owed:
+        if not found and not answers and not state.owed:
             return None
-        return Composed(resources + made, resources, names, removed)
+        changed = tuple(found.values())
+        return Composed((*changed, *made), changed, frozenset(names), removed)
 
     def encode(self, header: Header, composed: Composed) -> bytes:
-        return wire.encode_delta(header, composed.resources, composed.removed)
+        return wire.encode_delta(header, composed.delta)
 
 
 def _outdated(state: TypeState, initial: Mapping[str, str], view: Release) -> set[str]:

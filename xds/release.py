@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from meltemi.xds.resource import Resource, TypeRules, TypeUrl
     from meltemi.xds.snapshot import Snapshot
+    from meltemi.xds.table import Table
 
 PATIENCE = 2.0
 """Seconds beyond the longest warming after which an unanswered CDS response counts as settled."""
@@ -75,14 +76,16 @@ class Release:
             return covered[key.name]
         return self._snapshot.get(key)
 
-    def of_type(self, type_url: TypeUrl) -> Mapping[str, Resource]:
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """The snapshot, while the stream sees it as it is."""
+        return None if self._overlay else self._snapshot
+
+    def of_type(self, type_url: TypeUrl) -> Table[Resource]:
         """The view's resources of a type, by name."""
         table = self._snapshot.of_type(type_url)
         covered = self._overlay.get(type_url)
-        if covered is None:
-            return table
-        merged = {**table, **covered}
-        return {name: resource for name, resource in merged.items() if resource is not None}
+        return table if covered is None else table.replace(covered)
 
     def version(self, type_url: TypeUrl) -> str:
         """The version of the view's resources of a type."""

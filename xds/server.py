@@ -20,6 +20,7 @@ from meltemi.xds.limits import LimitError, Limits
 from meltemi.xds.parting import farewells, lifetime
 from meltemi.xds.peer import Peer, UnidentifiedError
 from meltemi.xds.session import Session
+from meltemi.xds.shelf import Shelf
 from meltemi.xds.stream import Stream, read_request
 from meltemi.xds.transport import channel_arguments
 from meltemi.xds.wire import ProtocolError
@@ -101,6 +102,7 @@ class AdsServer:
         self._tls: MutualTls | None = None
         self._numbers = count(1)
         self._door = Door(self._limits)
+        self._shelf = Shelf()
         self._open: dict[asyncio.Task[Any], Stream] = {}
         self._arrivals: set[asyncio.Timeout] = set()
         self._stopping = False
@@ -288,6 +290,7 @@ class AdsServer:
                 identifier=self._identifier,
                 drain=group.drain,
                 only=only,
+                shelf=self._shelf,
             )
             number = next(self._numbers)
             stream = Stream(number, session, context, self._observer, self._limits, self._clock)

@@ -16,6 +16,7 @@ from meltemi.xds.holding import holdings
 from meltemi.xds.refusal import named_in
 from meltemi.xds.release import Release
 from meltemi.xds.resource import Key, Removal
+from meltemi.xds.shelf import Owed
 from meltemi.xds.wire import Header, ProtocolError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from meltemi.xds.dialect import Composed, Dialect
     from meltemi.xds.holding import Holding
     from meltemi.xds.resource import Resource, TypeRules, TypeUrl
+    from meltemi.xds.shelf import Shelf
     from meltemi.xds.snapshot import Snapshot
 
 ANSWER_TIMEOUT = 1.0
@@ -94,7 +96,8 @@ class Session(Generic[R]):
 
     ``rules`` in push order. ``only``: the type of a stream that is not aggregated. ``node_id``: of
     the first request, which the owner reads to find the snapshot. ``drain``: how long this
-    proxy's connections may go on using what has been taken away, in seconds.
+    proxy's connections may go on using what has been taken away, in seconds. ``shelf``: where
+    sessions share what they compose.
     """
 
     def __init__(
@@ -107,6 +110,7 @@ class Session(Generic[R]):
         identifier: str,
         drain: float,
         only: TypeUrl = "",
+        shelf: Shelf | None = None,
     ) -> None:
         self._dialect = dialect
         self._rules = {rule.type_url: rule for rule in rules if only in ("", rule.type_url)}
@@ -114,6 +118,7 @@ class Session(Generic[R]):
         self._node_id = node_id
         self._identifier = identifier
         self._only = only
+        self._shelf = shelf
         self._states: dict[TypeUrl, TypeState] = {}
         self._number = 0
         self._pushed: Pushed | None = None
@@ -205,13 +210,33 @@ class Session(Generic[R]):
             state = self._states.get(type_url)
             if state is None or not state.due or self._blocked(state):
                 continue
-            composed = self._dialect.compose(state, self._release)
+            composed = self._compose(state)
             state.clear()
             if composed is not None:
                 return self._send(state, composed, now)
             if self._lingers(state):
                 self._release.complete()
         return None
+
+    def _compose(self, state: TypeState) -> Composed | None:
+        """What the stream is owed. Streams that see the same snapshot as it is share it."""
+        snapshot = self._release.snapshot
+        if self._shelf is None or snapshot is None:
+            return self._dialect.compose(state, self._release)
+        owed = Owed(
+            id(snapshot),
+            self.dialect,
+            state.rules.type_url,
+            state.subscription,
+            state.whole,
+            state.owed,
+            frozenset(state.dirty),
+        )
+        if owed not in self._shelf:
+            composed = self._dialect.compose(state, self._release)
+            self._shelf.put(owed, snapshot, composed)
+            return composed
+        return self._shelf.take(owed)
 
     def _blocked(self, state: TypeState) -> bool:
         return state.release_at is not None or (state.rules.gated and self._release.waiting)
@@ -304,26 +329,27 @@ class Session(Generic[R]):
         version = self._release.version(type_url)
         state.nonce = str(self._number)
         state.unanswered[state.nonce] = Sent(
-            self._number, version, tuple(composed.changed), frozenset(composed.about), now
+            self._number, version, composed.changed, composed.about, now
         )
         while len(state.unanswered) > _UNANSWERED_LIMIT:
             del state.unanswered[next(iter(state.unanswered))]
         state.release_at = now + ANSWER_TIMEOUT
         if self._lingers(state):
             self._release.sent(self._number, composed.changed, now)
-        self._touch(self._children(composed.changed))
+        for child, names in self._children(composed):
+            wanted = child.subscription
+            child.dirty |= names if wanted.wildcard else names & wanted.names
         header = Header(type_url, version, state.nonce, self._identifier)
         response = self._dialect.encode(header, composed)
         self._pushed = Pushed(type_url, version, state.nonce, len(response))
         return response
 
-    def _children(self, parents: Iterable[Resource]) -> Iterable[Key]:
+    def _children(self, composed: Composed) -> Iterator[tuple[TypeState, frozenset[str]]]:
         """A changed parent warms anew, and waits for its child even if that did not change."""
-        for parent in parents:
-            for key in parent.references:
-                rules = self._rules.get(key.type_url)
-                if rules is not None and rules.removal is Removal.WITH_PARENT:
-                    yield key
+        for type_url, names in composed.references.items():
+            state = self._states.get(type_url)
+            if state is not None and state.rules.removal is Removal.WITH_PARENT:
+                yield state, names
 
 
 def _take_until(unanswered: dict[str, Sent], nonce: str) -> list[Sent]:

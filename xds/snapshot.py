@@ -63,7 +63,7 @@ class Snapshot:
             tables[type_url] = table.replace(changed)
         return dataclasses.replace(self, _tables=tables, _digests=digests)
 
-    def of_type(self, type_url: TypeUrl) -> Mapping[str, Resource]:
+    def of_type(self, type_url: TypeUrl) -> Table[Resource]:
         """All resources of a type, by name."""
         return self._tables.get(type_url, EMPTY)
 

@@ -180,33 +180,35 @@ def delta_node(raw: bytes) -> Node:
     return _node(_delta_message(raw).node)
 
 
-def encode_sotw(header: Header, resources: Iterable[Resource]) -> bytes:
+def sotw_body(resources: Iterable[Resource]) -> bytes:
+    """The resources of a DiscoveryResponse."""
+    return b"".join(part for each in resources for part in (_memo(each)[0], each.body))
+
+
+def delta_body(resources: Iterable[Resource], removed: Iterable[str]) -> bytes:
+    """The resources and the removals of a DeltaDiscoveryResponse."""
+    parts = [_text(0x32, name) for name in removed]
+    parts += (part for each in resources for part in (_memo(each)[1], each.body))
+    return b"".join(parts)
+
+
+def encode_sotw(header: Header, body: bytes) -> bytes:
     """A DiscoveryResponse."""
-    parts = [
-        _text(0x0A, header.version),
-        _text(0x22, header.type_url),
-        _text(0x2A, header.nonce),
-        _field(0x32, _text(0x0A, header.identifier)),
-    ]
-    for resource in resources:
-        parts.append(_memo(resource)[0])
-        parts.append(resource.body)
-    return b"".join(parts)
+    head = _head(header.version, header.type_url, header.identifier, 0x32)
+    return b"".join((head, _text(0x2A, header.nonce), body))
 
 
-def encode_delta(header: Header, resources: Iterable[Resource], removed: Iterable[str]) -> bytes:
+def encode_delta(header: Header, body: bytes) -> bytes:
     """A DeltaDiscoveryResponse."""
-    parts = [
-        _text(0x0A, header.version),
-        _text(0x22, header.type_url),
-        _text(0x2A, header.nonce),
-        _field(0x3A, _text(0x0A, header.identifier)),
-    ]
-    parts += (_text(0x32, name) for name in removed)
-    for resource in resources:
-        parts.append(_memo(resource)[1])
-        parts.append(resource.body)
-    return b"".join(parts)
+    head = _head(header.version, header.type_url, header.identifier, 0x3A)
+    return b"".join((head, _text(0x2A, header.nonce), body))
+
+
+@lru_cache(maxsize=64)
+def _head(version: str, type_url: TypeUrl, identifier: str, identifier_tag: int) -> bytes:
+    """What responses to many streams have in common beside the resources."""
+    control_plane = _field(identifier_tag, _text(0x0A, identifier))
+    return _text(0x0A, version) + _text(0x22, type_url) + control_plane
 
 
 def _memo(resource: Resource) -> list[bytes]:
@@ -244,10 +246,12 @@ def _varint(value: int) -> bytes:
 
 def _parse(raw: bytes) -> tuple[pb.DiscoveryRequest, Names]:
     message = pb.DiscoveryRequest.FromString(raw)
+    names = share(frozenset(message.resource_names))
+    if len(raw) < _WORTH_REMEMBERING:
+        return message, Names(names)
     section = b"".join(_text(0x1A, name) for name in message.resource_names)
     # Fields may come in any order. Only the usual one is worth recognising.
     usual = len(section) >= _WORTH_REMEMBERING and raw.startswith(section, _names_offset(raw))
-    names = share(frozenset(message.resource_names))
     return message, Names(names, len(section), hash(section)) if usual else Names(names)
 
 

@@ -289,7 +289,7 @@ async def only_the_latest_names_count(world: World) -> None:
 def every_type_is_partial(patch: pytest.MonkeyPatch) -> None:
     def compose(original: Method, self: Any, state: TypeState, view: Release) -> Any:
         composed = original(self, state, view)
-        return composed and composed._replace(resources=composed.changed)
+        return composed and replace(composed, resources=composed.changed)
 
     mutate(patch, Sotw, "compose", compose)
 
@@ -363,7 +363,7 @@ def unknown_names_are_forgotten(patch: pytest.MonkeyPatch) -> None:
         original(self, state, *args, first=first)
         _, view = args
         names = state.subscription.names & view.of_type(state.rules.type_url).keys()
-        state.subscription = replace(state.subscription, names=names)
+        state.subscription = replace(state.subscription, names=frozenset(names))
 
     for each in DIALECTS:
         mutate(patch, each, "subscribe", subscribe)

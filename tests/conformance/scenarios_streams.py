@@ -10,7 +10,7 @@ import grpc
 from meltemi.testing.resources import cluster, endpoint, plain
 from meltemi.testing.xds_client import delta_request, sotw_request
 from meltemi.xds import wire
-from meltemi.xds.dialect import Delta, Sotw, TypeState
+from meltemi.xds.dialect import Delta, Sotw
 from meltemi.xds.group import Group
 from meltemi.xds.resource import CLUSTER, ENDPOINT, SECRET
 from meltemi.xds.session import Acked, Session
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     import pytest
 
     from meltemi.xds._pb import discovery_pb2 as pb
-    from meltemi.xds.dialect import Composed
+    from meltemi.xds.dialect import Composed, TypeState
+    from meltemi.xds.release import Release
     from meltemi.xds.wire import Header
     from tests.conformance.scenario import Method
     from tests.conformance.world import Stream, World
@@ -336,10 +337,13 @@ async def nonces_differ_between_the_types_of_a_stream(world: World) -> None:
 
 
 def a_name_is_due_for_each_reason(patch: pytest.MonkeyPatch) -> None:
-    def considered(original: Method, self: TypeState, table: Any) -> list[str]:
-        return sorted([*original(self, table), *(self.subscription.names & table.keys())])
+    def compose(original: Method, self: Any, state: TypeState, view: Release) -> Any:
+        composed = original(self, state, view)
+        twice = (*composed.resources, *composed.resources) if composed else ()
+        return composed and replace(composed, resources=twice)
 
-    mutate(patch, TypeState, "considered", considered)
+    mutate(patch, Sotw, "compose", compose)
+    mutate(patch, Delta, "compose", compose)
 
 
 @scenario(9, kills=(a_name_is_due_for_each_reason,))

@@ -184,9 +184,11 @@ def test_official_protobuf_reads_our_responses(size: int) -> None:
         for number in range(2)
     ]
     header = Header(LISTENER, "version", "17", "meltemi-0")
-    sotw = official.DiscoveryResponse.FromString(wire.encode_sotw(header, resources))
+    sotw = official.DiscoveryResponse.FromString(
+        wire.encode_sotw(header, wire.sotw_body(resources))
+    )
     delta = official.DeltaDiscoveryResponse.FromString(
-        wire.encode_delta(header, resources, ["gone", "lost"])
+        wire.encode_delta(header, wire.delta_body(resources, ["gone", "lost"]))
     )
     anys = [any_pb2.Any(type_url=LISTENER, value=resource.body) for resource in resources]
     expected = official.DiscoveryResponse(
@@ -210,8 +212,7 @@ def test_official_protobuf_reads_our_responses(size: int) -> None:
 
 def test_what_stands_before_a_body_is_encoded_once() -> None:
     resource = Resource(LISTENER, "a", "1", b"body")
-    header = Header(LISTENER, "version", "1", "")
-    wire.encode_sotw(header, [resource])
+    wire.sotw_body([resource])
     made = list(resource.memo)
-    wire.encode_delta(header, [resource], [])
+    wire.delta_body([resource], [])
     assert [id(part) for part in resource.memo] == [id(part) for part in made]
