@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import structlog
 from prometheus_client import disable_created_metrics
 
 from meltemi.controller import logs, settings
 from meltemi.controller.admin.server import serve_admin
+from meltemi.controller.descriptors import room_for
 from meltemi.controller.plane import ControlPlane
 from meltemi.controller.sources import SourceError
 from meltemi.controller.sources.files import FilesSource
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from meltemi.controller.admin.security import AdminSecurity
+
+log: Any = structlog.get_logger("meltemi")
 
 FINE, ERRORS, USAGE, UNREACHABLE = 0, 1, 2, 3
 """Exit codes, the same for every command."""
@@ -43,6 +48,7 @@ def serve(
     except (settings.ConfigError, PluginError) as error:
         return _fail(USAGE, str(error))
     logs.set_up(configured.log_format)
+    configured = _within_descriptors(configured)
     # Else each counter has a second series, which nobody asks for.
     disable_created_metrics()  # type: ignore[no-untyped-call]
     source = FilesSource(path)
@@ -54,16 +60,41 @@ def serve(
         return _failed(_first(group))
     except (SourceError, ValueError, OSError) as error:
         return _failed(error)
+    except asyncio.CancelledError:
+        return FINE  # told twice to end
     return FINE
+
+
+def _within_descriptors(configured: settings.Settings) -> settings.Settings:
+    """With no more streams than the process may have connections."""
+    limits = configured.tuning.limits
+    room = room_for(limits.streams)
+    if room < limits.streams:
+        log.warning(
+            "limit.lowered",
+            streams=room,
+            wanted=limits.streams,
+            next_step="let the process open more files (ulimit -n), or set MELTEMI_MAX_STREAMS",
+        )
+    tuned = replace(configured.tuning, limits=replace(limits, streams=room))
+    return replace(configured, tuning=tuned)
 
 
 async def _run(
     plane: ControlPlane, xds: tuple[str, int], admin: tuple[str, int], security: AdminSecurity
 ) -> None:
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None, "a coroutine runs in a task"
+
+    def told() -> None:
+        """Once: see everybody off. Twice: whoever waits for that is out of patience."""
+        if stop.is_set():
+            task.cancel()
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, told)
     host, port = xds
     at = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     async with serve_admin(plane, *admin, security), plane.running(at):
