@@ -78,7 +78,7 @@ async def run_alone(wanted: Options) -> Result:
     folder = LOGS / "-".join((cell.envoy, cell.dialect, cell.mux))
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    return await run(cell, wanted.changes, wanted.seed, folder, wanted.control)
+    return await run(cell, lambda it: it.churn(wanted.changes), wanted.seed, folder, wanted.control)
 
 
 async def run_matrix(wanted: Options) -> list[Result]:

@@ -19,6 +19,7 @@ from tests.churn.traffic import Totals, servers, traffic
 from tests.churn.world import beginning, files
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
     from pathlib import Path
 
     from tests.churn.world import Addresses, World
@@ -28,6 +29,9 @@ BIND = f"127.{os.getpid() >> 8 & 127}.{os.getpid() & 255}.3"
 
 PAUSES_S = (0.01, 0.05, 0.1)
 """Between two changes: some are merged on their way, most are not."""
+
+BETWEEN_S = 0.5
+"""Between two changes that somebody has written down."""
 
 EVENTS = ("cut", "kill", "envoy", "terminate", "cut", "terminate", "envoy", "kill")
 """What happens besides: the network is cut, Meltemi is killed or ended, Envoy starts anew."""
@@ -118,8 +122,15 @@ class Run:
         self._world = beginning()
         self._save(self._world)
 
+    async def through(self, worlds: Iterable[World]) -> None:
+        """These, one after the other, from the start to the end of an Envoy."""
+        await self._start_envoy()
+        for world in worlds:
+            await self._write("written", world, BETWEEN_S)
+        await self._end()
+
     async def churn(self, changes: int) -> None:
-        """So many changes, with the events among them, from the start to the end of an Envoy."""
+        """So many random changes, with the events among them."""
         await self._start_envoy()
         events = EVENTS[: changes // CHANGES_PER_EVENT]
         gap = changes // (len(events) + 1)
@@ -130,6 +141,9 @@ class Run:
             await self._happen(event)
             await self._change(careful, Care(hosts=True))
         await self._change(changes - self.result.changes, Care())
+        await self._end()
+
+    async def _end(self) -> None:
         await self._stop_envoy()
         self.result.snapshots = self._checks.count("snapshot.published")
 
@@ -169,10 +183,13 @@ class Run:
     async def _change(self, count: int, care: Care) -> None:
         for _ in range(count):
             name, world = step(self._world, self._chance, care)
-            written = [f"{file} {world.broken.get(file, '')}" for file in self._save(world)]
-            self._tell(f"{name}: {', '.join(written)}")
-            self.result.changes += 1
-            await asyncio.sleep(self._chance.choice(PAUSES_S))
+            await self._write(name, world, self._chance.choice(PAUSES_S))
+
+    async def _write(self, name: str, world: World, pause_s: float) -> None:
+        written = [f"{file} {world.broken.get(file, '')}" for file in self._save(world)]
+        self._tell(f"{name}: {', '.join(written)}")
+        self.result.changes += 1
+        await asyncio.sleep(pause_s)
 
     async def _settle(self) -> None:
         """Repair what is broken and hold Envoy against what is written."""
@@ -209,9 +226,11 @@ class Run:
         self.history.append((asyncio.get_running_loop().time(), what))
 
 
-async def run(cell: Cell, changes: int, seed: int, folder: Path, control: str = "") -> Result:
-    """Run a cell in an empty folder. Meltemi's log stays there, and ``story.txt``: what was changed
-    when, and which calls failed when.
+async def run(
+    cell: Cell, act: Callable[[Run], Awaitable[None]], seed: int, folder: Path, control: str = ""
+) -> Result:
+    """Run a cell in an empty folder; ``act`` is what happens. Meltemi's log stays there, and
+    ``story.txt``: what was changed when, and which calls failed when.
     """
     began = asyncio.get_running_loop().time()
     totals, rules = Totals(), folder / "rules"
@@ -233,7 +252,7 @@ async def run(cell: Cell, changes: int, seed: int, folder: Path, control: str = 
         await closing.enter_async_context(meltemi)
         await closing.enter_async_context(relay.running())
         await closing.enter_async_context(proxy)
-        await under_way.churn(changes)
+        await act(under_way)
     result = under_way.result
     result.calls, result.on_new, result.failed = totals.calls, totals.on_new, dict(totals.failed)
     result.seconds = round(asyncio.get_running_loop().time() - began, 1)

@@ -80,7 +80,7 @@ and must not be good:
 |---|---|---|
 | `no-make-before-break` | routes wait for nothing, clusters go at once | failed calls |
 | `no-assignment-again` | a changed cluster brings its endpoints again | `init_fetch_timeout` |
-| `a-change-forgotten` | streams do not hear of one assignment in eight | what Envoy holds |
+| `a-change-forgotten` | streams do not hear of the endpoints of one service | what Envoy holds |
 | `a-bad-rule-sent` | the check of regexes | `update_rejected` |
 
 A test in the suite runs each of them, and one good cell.

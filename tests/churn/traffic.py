@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from collections import Counter
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,13 +15,13 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from meltemi.testing.dubbo import DubboServer, dubbo_caller
 from meltemi.testing.load import Load
-from meltemi.testing.ports import LOOPBACK, Address, free_port, unanswered_address
+from meltemi.testing.ports import LOOPBACK, Address, unanswered_address
 from meltemi.testing.thrift import ThriftServer, thrift_caller
 from meltemi.testing.valkey import Valkey
 from tests.churn.world import LIVE, PORTS, VERSIONS, Addresses
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Generator
 
     from meltemi.testing.load import Ask, Connect
     from meltemi.testing.report import Report
@@ -29,12 +30,22 @@ RATE, RATE_OF_NEW = 20.0, 5.0
 """Calls per second of one kind on connections that stay, and on new ones."""
 
 
+@contextmanager
+def _refusing_address() -> Generator[Address]:
+    """An address that refuses connections, and that no server can take meanwhile."""
+    with socket.socket() as held:
+        held.bind((LOOPBACK, 0))
+        yield Address(*held.getsockname())
+
+
 @asynccontextmanager
 async def servers() -> AsyncGenerator[Addresses]:
     """Servers of every protocol, and addresses where there is none."""
     async with AsyncExitStack() as opening:
-        silent = opening.enter_context(unanswered_address())
-        dead = {"v1.refuses": Address(LOOPBACK, free_port()), "v2.silent": silent}
+        dead = {
+            "v1.refuses": opening.enter_context(_refusing_address()),
+            "v2.silent": opening.enter_context(unanswered_address()),
+        }
         dubbo = {name: await opening.enter_async_context(DubboServer(name)) for name in LIVE}
         thrift = {name: await opening.enter_async_context(ThriftServer(name)) for name in LIVE}
         valkeys = {each: await opening.enter_async_context(Valkey()) for each in VERSIONS}
