@@ -16,7 +16,7 @@ from meltemi.xds.subscription import WILDCARD, Subscription
 from meltemi.xds.wire import DeltaRequest, Header, Names, Node, SotwRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence, Set
 
     from meltemi.xds.release import Release
     from meltemi.xds.resource import TypeRules, TypeUrl
@@ -142,7 +142,7 @@ class Dialect(Protocol[R]):
         """Fold a request into what the stream wants, and mark what it is owed."""
         ...
 
-    def known(self, state: TypeState, request: R, view: Release) -> Collection[str]:
+    def known(self, state: TypeState, request: R, view: Release) -> Set[str]:
         """The names that the proxy of a first request certainly holds."""
         ...
 
@@ -181,11 +181,11 @@ class Sotw:
             # dropped it meanwhile.
             state.dirty |= after.names - before.names
 
-    def known(self, state: TypeState, request: SotwRequest, view: Release) -> Collection[str]:
+    def known(self, state: TypeState, request: SotwRequest, view: Release) -> Set[str]:
         type_url = state.rules.type_url
         if not state.subscription.wildcard or request.version != view.version(type_url):
-            return ()
-        return view.of_type(type_url)
+            return frozenset()
+        return view.of_type(type_url).keys()
 
     def compose(self, state: TypeState, view: Release) -> Composed | None:
         table = view.of_type(state.rules.type_url)
@@ -234,8 +234,8 @@ class Delta:
             state.dirty |= before.names.intersection(request.unsubscribe)
         state.dirty -= {WILDCARD, ""}
 
-    def known(self, state: TypeState, request: DeltaRequest, view: Release) -> Collection[str]:
-        return request.initial
+    def known(self, state: TypeState, request: DeltaRequest, view: Release) -> Set[str]:
+        return request.initial.keys()
 
     def compose(self, state: TypeState, view: Release) -> Composed | None:
         table = view.of_type(state.rules.type_url)

@@ -24,7 +24,7 @@ from meltemi.xds.resource import Key, Removal
 from meltemi.xds.subscription import Subscription
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Container, Iterable, Mapping
+    from collections.abc import Collection, Container, Iterable, Mapping, Set
 
     from meltemi.xds.resource import Resource, TypeRules, TypeUrl
     from meltemi.xds.snapshot import Snapshot
@@ -113,17 +113,17 @@ class Release:
         if self._clusters and not self._asked and self._snapshot.of_type(self._clusters):
             self._first = _Sent(None, now + _limit(self._cluster_table().values()))
 
-    def subscribe(self, asked: Subscription, known: Container[str]) -> None:
+    def subscribe(self, asked: Subscription, known: Set[str]) -> None:
         """The stream asks for clusters for the first time; the proxy holds ``known`` ones."""
         self._asked = asked
-        selected = (name for name in self._cluster_table() if asked.selects(name))
-        self._first = None if all(name in known for name in selected) else _UNSENT
+        names = self._cluster_table().keys()
+        selected = names if asked.wildcard else names & asked.names
+        self._first = None if selected <= known else _UNSENT
 
-    def adopt(self, names: Iterable[str], now: float) -> None:
+    def adopt(self, names: Set[str], now: float) -> None:
         """The proxy holds clusters of these names, perhaps unknown here: those linger from now."""
-        table = self._cluster_table()
-        for name in names:
-            if name not in table and self._asked.selects(name):
+        for name in names - self._cluster_table().keys():
+            if self._asked.selects(name):
                 self._leaving[name] = now + self._drain
 
     def follow(self, asked: Subscription, now: float) -> Collection[Key]:
@@ -151,6 +151,8 @@ class Release:
         """A CDS response went out; ``number`` grows with every response of the stream."""
         if self._first is not None and self._first.number is None:
             self._first = _Sent(number, now + _limit(clusters))
+        if not self._fresh:
+            return
         fresh = [cluster for cluster in clusters if self._fresh.get(cluster.name) == _UNSENT]
         limit = now + _limit(fresh)
         self._fresh.update((cluster.name, _Sent(number, limit)) for cluster in fresh)
@@ -202,8 +204,8 @@ class Release:
 
     # How it comes about
 
-    def _cluster_table(self) -> Mapping[str, Resource]:
-        return self._snapshot.of_type(self._clusters) if self._clusters else {}
+    def _cluster_table(self) -> Table[Resource]:
+        return self._snapshot.of_type(self._clusters or "")
 
     def _place_cluster(self, key: Key, before: Resource | None) -> bool:
         if self._snapshot.get(key) is None:

@@ -267,7 +267,7 @@ class Session(Generic[R]):
         event: Acked | Nacked
         refused: frozenset[str] = frozenset()
         if request.error is None:
-            names = frozenset(name for sent in covered for name in sent.names)
+            names = last.names.union(*(sent.names for sent in covered[:-1]))
             waited = now - last.at
             event = Acked(state.rules.type_url, last.version, request.nonce, names, waited)
         else:

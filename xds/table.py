@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, ItemsView, Iterator, Mapping, ValuesView
+from collections.abc import Collection, ItemsView, Iterator, KeysView, Mapping, ValuesView
 from typing import TypeVar
 
 Value = TypeVar("Value")
@@ -47,6 +47,10 @@ class Table(Mapping[str, Value]):
 
     def __len__(self) -> int:
         return len(self._flat())
+
+    def keys(self) -> KeysView[str]:
+        """All names."""
+        return self._flat().keys()
 
     def items(self) -> ItemsView[str, Value]:
         """All names and values."""

@@ -7,6 +7,7 @@ but the joined result.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -27,6 +28,7 @@ MESSAGE_LIMIT = 4096
 """How much of a refusal's text is kept, in characters; the proxy's own limit is of that size."""
 
 _WORTH_REMEMBERING = 512  # bytes of names; below, parsing costs as much as recognising
+_WORTH_SHARING = 1024 * 1024  # bytes of names; above, what is shared would be a burden
 
 
 class ProtocolError(Exception):
@@ -132,6 +134,10 @@ class Header:
     version: str
     nonce: str
     identifier: str
+
+
+# Many streams ask for the same when they come back all at once.
+_lately: deque[Names] = deque(maxlen=8)
 
 
 def decode_sotw(raw: bytes, known: Iterable[Names] = ()) -> SotwRequest:
@@ -251,8 +257,12 @@ def _parse(raw: bytes) -> tuple[pb.DiscoveryRequest, Names]:
         return message, Names(names)
     section = b"".join(_text(0x1A, name) for name in message.resource_names)
     # Fields may come in any order. Only the usual one is worth recognising.
-    usual = len(section) >= _WORTH_REMEMBERING and raw.startswith(section, _names_offset(raw))
-    return message, Names(names, len(section), hash(section)) if usual else Names(names)
+    if len(section) < _WORTH_REMEMBERING or not raw.startswith(section, _names_offset(raw)):
+        return message, Names(names)
+    remembered = Names(names, len(section), hash(section))
+    if len(section) <= _WORTH_SHARING:
+        _lately.append(remembered)
+    return message, remembered
 
 
 def _recognise(raw: bytes, known: Iterable[Names]) -> tuple[pb.DiscoveryRequest, Names] | None:
@@ -260,7 +270,7 @@ def _recognise(raw: bytes, known: Iterable[Names]) -> tuple[pb.DiscoveryRequest,
     if len(raw) < _WORTH_REMEMBERING:
         return None
     start = _names_offset(raw)
-    for names in known:
+    for names in (*known, *_lately):
         if names.begin(raw, start):
             rest = raw[:start] + raw[start + names.size :]
             message = pb.DiscoveryRequest.FromString(rest)

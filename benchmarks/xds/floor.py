@@ -35,10 +35,10 @@ class Floor:
             by_type.setdefault(each.type_url, []).append(each)
         headers = {url: Header(url, "1", "1", "floor") for url in by_type}
         self._sotw = {
-            url.encode(): wire.encode_sotw(headers[url], found) for url, found in by_type.items()
+            url.encode(): wire.encode_sotw(headers[url], wire.sotw_body(found)) for url, found in by_type.items()
         }
         self._delta = {
-            url.encode(): wire.encode_delta(headers[url], found, ())
+            url.encode(): wire.encode_delta(headers[url], wire.delta_body(found, ()))
             for url, found in by_type.items()
         }
         self._streams: dict[asyncio.Queue[bytes], bool] = {}
@@ -48,8 +48,8 @@ class Floor:
         """Send one resource to everybody."""
         self._number += 1
         header = Header(changed.type_url, str(self._number), str(self._number), "floor")
-        sotw = wire.encode_sotw(header, [changed])
-        delta = wire.encode_delta(header, [changed], ())
+        sotw = wire.encode_sotw(header, wire.sotw_body([changed]))
+        delta = wire.encode_delta(header, wire.delta_body([changed], ()))
         for queue, is_delta in self._streams.items():
             queue.put_nowait(delta if is_delta else sotw)
 

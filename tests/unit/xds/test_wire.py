@@ -110,6 +110,11 @@ def test_repeated_names_are_recognised_without_being_read_again() -> None:
     assert (decoded.version, decoded.nonce, decoded.node_id) == ("v", "2", "n")
 
 
+def test_names_that_another_stream_sent_lately_are_recognised_too() -> None:
+    raw = request(type_url=ENDPOINT, resource_names=MANY).SerializeToString()
+    assert wire.decode_sotw(raw).names is wire.decode_sotw(raw).names
+
+
 @pytest.mark.parametrize("names", [[*MANY, "one-more"], MANY[:-1], MANY[1:], [*MANY[1:], MANY[0]]])
 def test_other_names_are_read_in_full(names: tuple[str, ...]) -> None:
     first = wire.decode_sotw(request(type_url=ENDPOINT, resource_names=MANY).SerializeToString())
