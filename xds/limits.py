@@ -30,7 +30,8 @@ class Limits:
     then has a third of that to answer.
 
     ``age``: a stream ends after about that long (a tenth more or less), so that proxies spread over
-    replicas; 0 is never. ``grace``: a stopping server takes no longer.
+    replicas, and one that was sent nothing yet after twice as long; 0 is never. ``grace``: a
+    stopping server takes no longer.
     """
 
     streams: int = 10_000

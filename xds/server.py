@@ -310,14 +310,16 @@ class AdsServer:
         self._open[_this_task()] = stream
         loop, age = asyncio.get_running_loop(), self._limits.age
         reader = loop.create_task(stream.read())
-        ageing = loop.call_later(lifetime(age, random), stream.retire) if age else None
+        lasts = lifetime(age, random)
+        ends = ((lasts, stream.retire), (2 * lasts, stream.finish)) if age else ()
+        ageing = [loop.call_later(moment, end) for moment, end in ends]
         if self._stopping:
             stream.finish()
         try:
             await stream.write(caught_up)
         finally:
-            if ageing is not None:
-                ageing.cancel()
+            for timer in ageing:
+                timer.cancel()
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
         if self._stopping:

@@ -118,14 +118,32 @@ async def test_a_stream_of_age_ends_well_and_the_next_one_is_served() -> None:
         assert rig.turned_away == []
 
 
-async def test_a_stream_that_was_given_nothing_yet_is_not_ended_for_its_age() -> None:
-    rig = Rig(Limits(age=0.05))
+async def test_a_stream_that_was_given_nothing_yet_gets_as_much_time_again() -> None:
+    rig = Rig(Limits(age=0.5))
     async with rig.server.serve("127.0.0.1:0") as rig.port, rig.client(DELTA) as client:
         async with rig.client(DELTA) as other:
             await client.say(delta_request(ROUTE, ["later"], node="proxy"))
             await other.say(delta_request(CLUSTER, node="other"))
             await other.hear()
-            assert (await other.end())[0] is OK  # so the age of both is over
+            assert (await other.end())[0] is OK
+        assert (await client.end())[0] is OK
+        assert rig.status.closings == [2, 1]
+
+
+async def test_a_stream_past_its_age_ends_as_soon_as_it_was_given_something() -> None:
+    rig = Rig(Limits(age=3600))
+    async with rig.server.serve("127.0.0.1:0") as rig.port, rig.client(DELTA) as client:
+        await client.say(delta_request(ROUTE, ["later"], node="proxy"))
+        await client.say(delta_request(CLUSTER, ["none"]))
+        assert (await client.hear()).type_url == CLUSTER
+        [stream] = await rig.joined(1)
+        stream.retire()
+        assert (await client.end())[0] is OK
+        await rig.joined(0)
+        client.again()
+        await client.say(delta_request(ROUTE, ["later"], node="proxy"))
+        [stream] = await rig.joined(1)
+        stream.retire()
         rig.publish(route("later"))
         assert (await client.hear()).names == ("later",)
         assert (await client.end())[0] is OK

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from meltemi.xds.limits import Limits
     from meltemi.xds.peer import Peer
     from meltemi.xds.resource import Resource
+    from meltemi.xds.stream import Stream
     from meltemi.xds.wire import Node
 
 WORLD = Snapshot.of([cluster("a"), endpoint("a"), listener("l", "a"), route("r", "a")])
@@ -95,6 +96,13 @@ class Rig:
 
     def _turned_away(self, code: str, limit: str) -> None:
         self.turned_away.append((code, limit))
+
+    async def joined(self, count: int) -> list[Stream]:
+        """The streams, when there are so many."""
+        async with asyncio.timeout(PATIENCE):
+            while len(self.group) != count:  # noqa: ASYNC110  # there is no event to wait for
+                await asyncio.sleep(0.001)
+        return list(self.group)
 
     async def until_stopping(self) -> None:
         """Until the server has been told to stop."""
