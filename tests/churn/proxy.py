@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
+    from meltemi.controller.proto_json import Json
     from meltemi.testing.ports import Address
 
 DRAIN_S = 1
@@ -56,7 +57,8 @@ class Proxy:
 
     async def start(self, xds: Address) -> None:
         """Start an Envoy and wait until it is ready."""
-        self._envoy = Envoy(self._bootstrap(xds), version=self._version, drain_time_s=DRAIN_S)
+        document = bootstrap_for(xds, self._bind, sotw=self._sotw, unified=self._unified)
+        self._envoy = Envoy(document, version=self._version, drain_time_s=DRAIN_S)
         await self._closing.enter_async_context(self._envoy)
         await self._envoy.wait_ready(PATIENCE_S)
 
@@ -76,12 +78,13 @@ class Proxy:
         name = "control_plane.connected_state"
         return (await self.envoy.stats(name)).get(name) == 1
 
-    def _bootstrap(self, xds: Address) -> dict[str, Any]:
-        wish = Wish(
-            xds.host, xds.port, "envoy", {"drainSeconds": DRAIN_S, "bind": self._bind}, self._sotw
-        )
-        document = cast("dict[str, Any]", bootstrap(wish).document)
-        if self._unified:
-            static = {"envoy.reloadable_features.unified_mux": True}
-            document["layered_runtime"]["layers"][0]["static_layer"] = static
-        return document
+
+def bootstrap_for(xds: Address, bind: str, *, sotw: bool, unified: bool) -> dict[str, Any]:
+    """What an operator would start Envoy with, and which of its two xDS clients it shall use."""
+    metadata: dict[str, Json] = {"drainSeconds": DRAIN_S, "bind": bind}
+    wish = Wish(xds.host, xds.port, "envoy", metadata, sotw)
+    document = cast("dict[str, Any]", bootstrap(wish).document)
+    if unified:
+        static = {"envoy.reloadable_features.unified_mux": True}
+        document["layered_runtime"]["layers"][0]["static_layer"] = static
+    return document

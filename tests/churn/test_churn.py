@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from meltemi.testing.envoy import Envoy
+from meltemi.testing.envoy_binary import ENVOY_VERSIONS
+from meltemi.testing.ports import LOOPBACK, Address
 from tests.churn.__main__ import options
 from tests.churn.cell import Cell, Result, run
 from tests.churn.controls import CONTROLS
 from tests.churn.holding import differences
 from tests.churn.page import page, row
+from tests.churn.proxy import bootstrap_for
 from tests.churn.world import Routing, Side, beginning, rules_file
 
 if TYPE_CHECKING:
@@ -69,6 +73,27 @@ async def test_an_envoy_holds_what_it_should_and_no_call_fails_over_cuts_and_res
     assert result.changes == 30
     assert result.events == {"cut": 1, "kill": 1}
     assert result.snapshots > 20
+
+
+@pytest.mark.envoy
+@pytest.mark.parametrize("version", ENVOY_VERSIONS)
+@pytest.mark.parametrize("sotw", [True, False], ids=["sotw", "delta"])
+@pytest.mark.parametrize("unified", [True, False], ids=["unified", "legacy"])
+async def test_the_xds_client_that_is_asked_for_is_the_one_that_runs(
+    tmp_path: Path, version: str, *, sotw: bool, unified: bool
+) -> None:
+    """Its debug log names the source files."""
+    nowhere = Address(LOOPBACK, 1)
+    document = bootstrap_for(nowhere, LOOPBACK, sotw=sotw, unified=unified)
+    log = tmp_path / "envoy.log"
+
+    async def told() -> bool:
+        return "gRPC config stream to meltemi-xds closed" in log.read_text()
+
+    envoy = Envoy(document, version=version, extra_args=("-l", "debug"), folder=tmp_path)
+    async with envoy:
+        await envoy.process.wait_until(told, "look for its control plane", 20)
+        assert ("/xds_mux/" in log.read_text()) == unified
 
 
 @pytest.mark.envoy
