@@ -5,6 +5,7 @@ and what works on them is compared with ``docs/abilities.json``.
 from __future__ import annotations
 
 from collections import defaultdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import settings
 
 from meltemi.testing import evidence
 from meltemi.testing.evidence import Ability
-from tests import abilities
+from tests import abilities, calls
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -30,6 +31,9 @@ _seen = pytest.StashKey[set[Ability]]()
 _left_out = pytest.StashKey[set[str]]()
 _surprises = pytest.StashKey[list[str]]()
 _passed = pytest.StashKey[bool]()
+_skipped_cluster = pytest.StashKey[bool]()
+
+CLUSTER = Path(__file__).parent / "cluster"
 
 NARROWING = ("keyword", "markexpr", "deselect", "lf", "collectonly", "maxfail")
 """Options with which not every test runs."""
@@ -44,6 +48,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write what the tests saw to work into docs/abilities.json and README.md",
     )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """The cluster suite needs servers that take minutes to build: it runs when it is asked for."""
+    if collection_path != CLUSTER or any("cluster" in argument for argument in config.args):
+        return None
+    config.stash[_skipped_cluster] = True
+    return True
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -116,6 +128,11 @@ def pytest_terminal_summary(
     tests_by_server = config.stash[_tests_by_server]
     drove = [f"{server} ({_tests(tests_by_server[server])})" for server in sorted(tests_by_server)]
     terminalreporter.write_line(f"real servers: {', '.join(drove) or 'none'}")
+    reports = terminalreporter.getreports("passed")
+    if counted := calls.totals(each for report in reports for each in report.user_properties):
+        terminalreporter.write_line(f"none failed of: {counted}")
+    if config.stash.get(_skipped_cluster, False):
+        terminalreporter.write_line("Kubernetes API server: not run; `make test-cluster` does")
     if surprises := config.stash[_surprises]:
         terminalreporter.section("docs/abilities.json is not what the tests saw", red=True)
         terminalreporter.write_line("\n".join(surprises))

@@ -58,9 +58,10 @@ def entry(protocol: str, port: int, endpoints: Mapping[str, Address], host: str 
     return _istio("ServiceEntry", host, spec)
 
 
-def subsets(*versions: str) -> Document:
-    """A DestinationRule with one subset per version."""
-    named = [{"name": version, "labels": {"version": version}} for version in versions]
+def subsets(*versions: str, **others: str) -> Document:
+    """A DestinationRule with one subset per version, and ``others``: versions by another name."""
+    by_name = {version: version for version in versions} | others
+    named = [{"name": name, "labels": {"version": version}} for name, version in by_name.items()]
     return _istio("DestinationRule", HOST, {"host": HOST, "subsets": named})
 
 
