@@ -262,13 +262,19 @@ def message_classes() -> Mapping[str, type[Message]]:
 async def serving(
     port: int, adapter_port: int, *, delay: float = DELAY
 ) -> AsyncGenerator[tuple[int, int]]:
-    """Both servers on loopback while the context lasts; gives their ports (useful with 0)."""
+    """Both servers on loopback while the context lasts; gives their ports (useful with 0).
+
+    Raises OSError when a port is taken.
+    """
     adapter = Adapter(delay)
     xds = AdsServer(RULES, adapter.find, Status(), services={**SERVICES, **ROUTE_SERVICES})
     xds.ready = True
-    control = grpc.aio.server()
+    control = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     control.add_generic_rpc_handlers((adapter.handler(),))
-    control_port = control.add_insecure_port(f"127.0.0.1:{adapter_port}")
+    try:
+        control_port = control.add_insecure_port(f"127.0.0.1:{adapter_port}")
+    except RuntimeError as error:
+        raise OSError(f"cannot listen on 127.0.0.1:{adapter_port}: {error}") from error
     async with xds.serve(f"127.0.0.1:{port}") as xds_port:
         await control.start()
         try:
@@ -297,7 +303,10 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=18000, help="xDS: ADS and every single service")
     parser.add_argument("--adapter-port", type=int, default=17000, help="adapter.Adapter")
     arguments = parser.parse_args()
-    asyncio.run(run(arguments.port, arguments.adapter_port))
+    try:
+        asyncio.run(run(arguments.port, arguments.adapter_port))
+    except OSError as error:
+        parser.exit(1, f"{error}\nGive another port, or stop the program that has this one.\n")
 
 
 if __name__ == "__main__":

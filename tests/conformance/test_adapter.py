@@ -193,6 +193,14 @@ async def test_what_cannot_be_served_is_refused(type_url: str, body: bytes, comp
             await driver.call("SetState", resources=[{"type_url": type_url, "value": body}])
 
 
+async def test_a_port_that_is_taken_is_said_so() -> None:
+    async with adapter.serving(0, 0) as (xds, control):
+        for taken in ((xds, 0), (0, control)):
+            with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1:{max(taken)}"):
+                async with adapter.serving(*taken):
+                    pass
+
+
 async def test_the_command_serves_on_the_ports_that_it_says_until_it_is_told_to_stop() -> None:
     program = Path(adapter.__file__)
     process = await asyncio.create_subprocess_exec(
