@@ -20,7 +20,7 @@ from meltemi.controller.holdoff import HoldOff
 from meltemi.controller.inspection import Inspection
 from meltemi.controller.loop import Loop
 from meltemi.controller.metrics import Metrics
-from meltemi.controller.nodes import profile
+from meltemi.controller.nodes import LONGEST_ID, profile
 from meltemi.controller.presets import preset
 from meltemi.controller.proxies import Member, refusal_problems
 from meltemi.controller.redaction import Redactor
@@ -35,7 +35,7 @@ from meltemi.protocols.types import type_table
 from meltemi.xds.credentials import MutualTls
 from meltemi.xds.csds import ClientStatusDiscovery
 from meltemi.xds.pace import Pace
-from meltemi.xds.server import AdsServer
+from meltemi.xds.server import AdsServer, Refused
 from meltemi.xds.session import Nacked
 from meltemi.xds.status import Status
 
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from meltemi.protocols.piece import PieceKey
     from meltemi.protocols.problem import Problem
     from meltemi.protocols.registry import Registry
+    from meltemi.xds.group import Group as Streams
     from meltemi.xds.peer import Peer
     from meltemi.xds.session import Event
     from meltemi.xds.wire import Node
@@ -64,6 +65,12 @@ EXPOSED = (
     "everybody who reaches this address reads the rules of the namespace 'default', and no "
     "password is sent; serve over mutual TLS (--tls-cert, --tls-key, --client-ca) or on loopback"
 )
+
+NO_STREAM = 0
+"""For the sieve: those that never became one, all together."""
+
+LONGEST_TEXT = 1000
+"""Characters of a text in the log that may quote a proxy's words."""
 
 log: Any = structlog.get_logger("meltemi")
 
@@ -116,7 +123,7 @@ class ControlPlane:
         self._fleet = Fleet(registry, self._loop, exposed=security.exposed)
         self._ads = AdsServer(
             types,
-            self._fleet.join,
+            self._join,
             self,
             identifier=identifier,
             limits=tuning.limits,
@@ -255,6 +262,22 @@ class ControlPlane:
         if problem.code != PLUGIN_FAILED:
             return problem
         return replace(problem, cause=self.redactor.text(problem.cause))
+
+    async def _join(self, node: Node, peer: Peer) -> Streams:
+        """Raises Refused."""
+        try:
+            return await self._fleet.join(node, peer)
+        except Refused as refused:
+            if (left_out := self._sieve.take(NO_STREAM, monotonic())) is not None:
+                log.warning(
+                    "proxy.denied",
+                    node=node.id[:LONGEST_ID],
+                    identity=str(peer.identity or ""),
+                    address=peer.address,
+                    error=refused.message[:LONGEST_TEXT],
+                    left_out=left_out,
+                )
+            raise
 
     # -- what proxies say (xds.server.Observer) ----------------------------------------------------
 

@@ -30,7 +30,7 @@ from meltemi.xds._pb import discovery_pb2 as pb
 from meltemi.xds.credentials import TlsFiles
 from meltemi.xds.resource import CLUSTER, ENDPOINT, LISTENER, RUNTIME
 from meltemi.xds.server import AGGREGATED
-from tests.certificates import Authority, Certificate, files
+from tests.certificates import Authority, Certificate, files, spiffe
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -235,6 +235,9 @@ async def test_a_claim_of_another_namespace_is_denied_and_leaves_nothing_behind(
         assert f"namespace is '{claimed}', and this proxy is in 'shop'" in text
         assert rig.meltemi.plane.status.streams() == ()
         assert "proxy.connected" not in [log["event"] for log in logs]
+        [denied] = [log for log in logs if log["event"] == "proxy.denied"]
+        assert (denied["node"], denied["identity"]) == ("edge", spiffe("shop"))
+        assert denied["error"] == text
         assert await rig.names({}, shop) == {MARKET}
         assert opened == ["shop"]
 
