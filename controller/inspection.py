@@ -43,13 +43,14 @@ class Inspection:
         self._exposed = exposed
 
     def clients(self, peer: Peer) -> Iterator[Client]:
-        """The streams that the peer may know of. Raises Refused where it may know of none."""
-        only = self._namespace(peer)
-        known = self._status.numbered()
+        """The streams that the peer may know of, oldest first. Raises Refused where it may know of
+        none.
+        """
+        only, members = self._namespace(peer), self._members()
         return (
-            Client(known[number], member.session, str(number))
-            for number, member in self._members().items()
-            if number in known and only in (None, member.namespace)
+            Client(status, member.session, str(number))
+            for number, status in self._status.numbered().items()
+            if (member := members.get(number)) and only in (None, member.namespace)
         )
 
     def _namespace(self, peer: Peer) -> str | None:

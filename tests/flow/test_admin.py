@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ from meltemi.testing.ports import LOOPBACK, Address
 from meltemi.testing.xds_client import sotw_request
 from meltemi.xds.resource import CLUSTER, ENDPOINT, LISTENER
 from tests.certificates import Authority, files, replace_file
-from tests.flow.operated import Operated, introduce, operated
+from tests.flow.operated import PATIENCE, Operated, introduce, operated
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -203,8 +204,9 @@ async def test_it_is_ready_from_the_first_sync_to_the_beginning_of_the_end(folde
         meltemi = Operated(plane, Address(LOOPBACK, 0), port)
         assert (await meltemi.ask("/readyz")).status == 503
         async with plane.running(f"{LOOPBACK}:0"):
-            while (await meltemi.ask("/readyz")).status != 200:
-                pass
+            async with asyncio.timeout(PATIENCE):
+                while (await meltemi.ask("/readyz")).status != 200:
+                    pass
         assert (await meltemi.ask("/readyz")).status == 503
         assert (await meltemi.ask("/healthz")).status == 200
 
@@ -257,15 +259,18 @@ async def test_with_a_certificate_it_speaks_tls_only_and_takes_a_new_one(
         written.write(other.server(), other)
         trusting.load_verify_locations(cadata=other.pem.decode())
         only_new = ssl.create_default_context(cadata=other.pem.decode())
-        while True:
-            try:
-                answer = await Operated(meltemi.plane, meltemi.xds, meltemi.admin, only_new).ask(
-                    "/healthz"
-                )
-            except ssl.SSLCertVerificationError:
-                continue
-            assert answer.status == 200
-            break
+        replaced = Operated(meltemi.plane, meltemi.xds, meltemi.admin, only_new)
+        async with asyncio.timeout(PATIENCE):
+            while not await trusted(replaced):
+                pass
+
+
+async def trusted(meltemi: Operated) -> bool:
+    """Whether the admin port has a certificate that is trusted."""
+    try:
+        return (await meltemi.ask("/healthz")).status == 200
+    except ssl.SSLCertVerificationError:
+        return False
 
 
 async def test_a_certificate_that_cannot_be_used_is_told_before_anything_listens(
