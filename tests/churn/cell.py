@@ -13,6 +13,7 @@ from meltemi.testing.control_plane import MeltemiProcess
 from tests.churn.changes import Care, repaired, step
 from tests.churn.checks import Checks
 from tests.churn.controls import program
+from tests.churn.counts import Counts
 from tests.churn.proxy import Proxy
 from tests.churn.relay import Relay
 from tests.churn.traffic import Totals, servers, traffic
@@ -74,7 +75,9 @@ class Result:
     mux: str
     changes: int = 0
     snapshots: int = 0
-    updates: int = 0
+    responses: int = 0
+    accepted: int = 0
+    refused: int = 0
     events: dict[str, int] = field(default_factory=dict[str, int])
     checks: int = 0
     calls: int = 0
@@ -118,6 +121,7 @@ class Run:
         self._relay = relay
         self._proxy = proxy
         self._checks = checks
+        self._counts = Counts()
         self._written: dict[str, str] = {}
         self._world = beginning()
         self._save(self._world)
@@ -145,7 +149,13 @@ class Run:
 
     async def _end(self) -> None:
         await self._stop_envoy()
-        self.result.snapshots = self._checks.count("snapshot.published")
+        await self._counts.add(self._meltemi)
+        self.result.snapshots = self._counts.snapshots
+        self.result.responses = self._counts.responses
+        self.result.accepted = self._counts.accepted
+        self.result.refused = self._counts.refused
+        if self._counts.refused:
+            self.result.complaints.append("Meltemi was told of refusals")
 
     async def _happen(self, event: str) -> None:
         if event == "envoy":
@@ -175,6 +185,7 @@ class Run:
         self._tell("CONNECTED")
 
     async def _end_meltemi(self, event: str) -> None:
+        await self._counts.add(self._meltemi)
         if event == "kill":
             await self._meltemi.kill()
         elif code := await self._meltemi.terminate():
@@ -205,7 +216,6 @@ class Run:
 
     async def _stop_envoy(self) -> None:
         await self._settle()
-        self.result.updates += await self._checks.updates(self._proxy.envoy)
         await self._proxy.stop()
 
     def _save(self, world: World) -> list[str]:
@@ -238,7 +248,7 @@ async def run(
     meltemi = MeltemiProcess(rules, folder=folder, program=program(control))
     relay = Relay(meltemi.xds)
     patience = PATIENCE_OF_CONTROLS_S if control else PATIENCE_S
-    checks = Checks(rules, BIND, folder / "meltemi.log", delta=cell.delta, patience_s=patience)
+    checks = Checks(rules, BIND, delta=cell.delta, patience_s=patience)
     proxy = Proxy(
         cell.envoy,
         BIND,

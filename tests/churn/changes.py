@@ -116,7 +116,9 @@ def no_rule(world: World, chance: Random, _: Care) -> World:
 def subsets(world: World, chance: Random, _: Care) -> World:
     """A subset comes or goes, whether a route uses it or not."""
     service = _one(world, chance)
-    other = service.subsets ^ frozenset({chance.choice(VERSIONS)})
+    missing = sorted(set(VERSIONS) - service.subsets)
+    back = missing and chance.random() < 0.8  # else hardly any rule could be served
+    other = service.subsets ^ frozenset({chance.choice(missing if back else VERSIONS)})
     return _if_answered(world, replace(service, subsets=other))
 
 

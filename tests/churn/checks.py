@@ -23,21 +23,17 @@ _NEVER = re.compile(r"(^|\.)(update_rejected|init_fetch_timeout)$")
 """What is never counted: refused updates, and 15 s in which something waited in vain."""
 
 _WARMING = ("cluster_manager.warming_clusters", "listener_manager.total_listeners_warming")
-_UPDATES = re.compile(r"(^|\.)update_success$")
 
 
 class Checks:
     """Holds an Envoy against the files. Each check gives complaints; none means that all is well.
 
-    ``log``: Meltemi's own. ``patience_s``: how long Envoy may take until it holds what it should.
+    ``patience_s``: how long Envoy may take until it holds what it should.
     """
 
-    def __init__(
-        self, rules: Path, bind: str, log: Path, *, delta: bool, patience_s: float
-    ) -> None:
+    def __init__(self, rules: Path, bind: str, *, delta: bool, patience_s: float) -> None:
         self._rules = rules
         self._bind = bind
-        self._log = log
         self._delta = delta
         self._patience_s = patience_s
 
@@ -51,18 +47,7 @@ class Checks:
             if value and (_NEVER.search(name) or name in _WARMING)
         ]
         complaints += await self._sides(world)
-        if nacks := self.count("proxy.nacked"):
-            complaints.append(f"Meltemi was told of {nacks} refusals")
         return complaints
-
-    async def updates(self, envoy: Envoy) -> int:
-        """How many responses this Envoy has accepted, by those subscriptions that still exist."""
-        stats = await envoy.stats()
-        return sum(value for name, value in stats.items() if _UPDATES.search(name))
-
-    def count(self, event: str) -> int:
-        """How often Meltemi has logged an event, over all its lives."""
-        return self._log.read_text(errors="replace").count(event)
 
     async def _until_equal(self, envoy: Envoy) -> list[str]:
         node = await node_of(envoy)

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 PAGE = Path(__file__).parents[2] / "docs" / "churn.md"
 
 HEADER = """\
-| Envoy | dialect | mux | changes | snapshots | updates | cuts | Meltemi killed, ended \
+| Envoy | dialect | mux | changes | snapshots | responses | accepted | cuts | killed, ended \
 | Envoy restarted | checks | calls | on new connections | failed | complaints | seconds |
-|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|"""
+|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|"""
 
 TEXT = """\
 # Real clients under churn
@@ -33,9 +33,9 @@ delta --mux unified --changes 200 --seed 7"` a part.
 clusters), subsets; endpoints come, go, and are exchanged all at once, some of them refuse
 connections or never answer; whole services come, speak another protocol, and go; Redis mirrors,
 prefixes and settings; rules that cannot be read or cannot be served, and their repair. Between two
-changes are 10 to 100 ms: some are merged on their way, most are not. **snapshots** counts what
-Meltemi published, **updates** what Envoys accepted (of those subscriptions that existed when it
-was counted).
+changes are 10 to 100 ms: some are merged on their way, most are not. **snapshots** are the rounds
+of changes that Meltemi handed to its streams, **responses** what it wrote and **accepted** what
+Envoy acknowledged, by Meltemi's own metrics over all its lives.
 
 **Events.** The network between the two is cut, Meltemi is killed (SIGKILL) or ended (SIGTERM) and
 started again, and changes go on meanwhile. Envoy is started anew; its clients know and their calls
@@ -55,8 +55,8 @@ it: a changed prefix is a changed listener, and that drains.
 ## The last result
 
 Commit `{commit}`, {date}, seed {seed}. In all **{calls:,} calls, {new:,} of them on connections of
-their own, {failed:,} failed**; {total:,} changes, {snapshots:,} snapshots, {updates:,} updates
-accepted; {good} of {cells} cells good.
+their own, {failed:,} failed**; {total:,} changes, {snapshots:,} snapshots, {responses:,} responses,
+{accepted:,} acknowledged, {refused:,} refused; {good} of {cells} cells good.
 
 {table}
 {troubles}
@@ -99,7 +99,9 @@ def page(results: Sequence[Result], seed: int, commit: str) -> str:
         failed=sum(sum(result.failed.values()) for result in results),
         total=sum(result.changes for result in results),
         snapshots=sum(result.snapshots for result in results),
-        updates=sum(result.updates for result in results),
+        responses=sum(result.responses for result in results),
+        accepted=sum(result.accepted for result in results),
+        refused=sum(result.refused for result in results),
         good=sum(result.good for result in results),
         cells=len(results),
         table="\n".join((HEADER, *map(row, results))),
@@ -116,7 +118,8 @@ def row(result: Result) -> str:
         result.mux,
         result.changes,
         result.snapshots,
-        result.updates,
+        result.responses,
+        result.accepted,
         count("cut", 0),
         f"{count('kill', 0)}, {count('terminate', 0)}",
         count("envoy", 0),

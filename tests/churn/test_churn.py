@@ -72,7 +72,8 @@ async def test_an_envoy_holds_what_it_should_and_no_call_fails_over_cuts_and_res
     assert result.good
     assert result.changes == 30
     assert result.events == {"cut": 1, "kill": 1}
-    assert result.snapshots > 20
+    assert result.snapshots > 10
+    assert 10 < result.accepted <= result.responses
 
 
 @pytest.mark.envoy
