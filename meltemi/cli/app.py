@@ -10,6 +10,7 @@ from meltemi.cli.bootstrap import bootstrap
 from meltemi.cli.compile import compile_
 from meltemi.cli.explain import explain
 from meltemi.cli.plugins import plugins
+from meltemi.cli.proxies import proxies
 from meltemi.cli.serve import demo, serve
 from meltemi.cli.test import check_cases
 from meltemi.cli.validate import validate
@@ -49,5 +50,6 @@ app.command()(validate)
 app.command("compile")(compile_)
 app.command()(explain)
 app.command("test")(check_cases)
+app.command()(proxies)
 app.command()(bootstrap)
 app.command()(plugins)

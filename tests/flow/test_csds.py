@@ -50,11 +50,11 @@ async def connected(folder: Path, *node_ids: str) -> AsyncGenerator[Operated]:
 
 
 async def fetch(meltemi: Operated, request: bytes) -> Any:
-    async with grpc.aio.insecure_channel(str(meltemi.xds)) as channel:
-        # grpc's stubs make a call generic in what the serializers would be.
-        call: Any = channel.unary_unary(f"/{SERVICE}/FetchClientStatus")
+    async with grpc.aio.insecure_channel(str(meltemi.xds)) as opened:
+        channel: Any = opened  # grpc's stubs make a call generic in what serializers would be
         async with asyncio.timeout(PATIENCE):
-            return official.ClientStatusResponse.FromString(await call(request))
+            raw = await channel.unary_unary(f"/{SERVICE}/FetchClientStatus")(request)
+        return official.ClientStatusResponse.FromString(raw)
 
 
 def asking(kind: str = "", text: str = "") -> bytes:
