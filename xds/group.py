@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from time import monotonic
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,12 +25,10 @@ class Group:
         *,
         drain: float = 600.0,
         on_empty: Callable[[Group], None] | None = None,
-        clock: Callable[[], float] = monotonic,
     ) -> None:
         self.drain = drain
         self._snapshot = snapshot
         self._on_empty = on_empty
-        self._clock = clock
         self._streams: set[Stream] = set()
 
     @property
@@ -53,10 +50,9 @@ class Group:
         A session that raises ends its own stream, and no other.
         """
         self._snapshot = snapshot
-        now = self._clock()
         for stream in self._streams:
             try:
-                stream.session.update(snapshot, changed, now)
+                stream.session.update(snapshot, changed)
             except Exception as error:  # a mistake of ours, met by the state of this one stream
                 stream.fail(error)
             else:

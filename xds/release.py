@@ -120,20 +120,20 @@ class Release:
         selected = names if asked.wildcard else names & asked.names
         self._first = None if selected <= known else _UNSENT
 
-    def adopt(self, names: Set[str], now: float) -> None:
-        """The proxy holds clusters of these names, perhaps unknown here: those linger from now."""
+    def adopt(self, names: Set[str]) -> None:
+        """The proxy holds clusters of these names, perhaps unknown here: those linger anew."""
         for name in names - self._cluster_table().keys():
             if self._asked.selects(name):
-                self._leaving[name] = now + self._drain
+                self._leaving[name] = None
 
-    def follow(self, asked: Subscription, now: float) -> Collection[Key]:
+    def follow(self, asked: Subscription) -> Collection[Key]:
         """The stream asks for other clusters. Returns what it sees differently now."""
         self._asked = asked
         for name in [name for name in self._fresh if not asked.selects(name)]:
             del self._fresh[name]
-        return self._settle(now)
+        return self._settle()
 
-    def update(self, snapshot: Snapshot, changed: Collection[Key], now: float) -> Collection[Key]:
+    def update(self, snapshot: Snapshot, changed: Collection[Key]) -> Collection[Key]:
         """The snapshot changed in these keys. Returns those that the stream sees differently."""
         before = {key: self.get(key) for key in changed}
         self._snapshot = snapshot
@@ -145,7 +145,7 @@ class Release:
         seen += [key for key in others if self._place(key, before[key], leaving)]
         # What comes back as it was, also while it lingers, is nothing new.
         news = {key for key in seen if _version(self.get(key)) != _version(before[key])}
-        return news.union(self._settle(now))
+        return news.union(self._settle())
 
     def sent(self, number: int, clusters: Collection[Resource], now: float) -> None:
         """A CDS response went out; ``number`` grows with every response of the stream."""
@@ -162,7 +162,7 @@ class Release:
         if self._first == _UNSENT:
             self._first = None
 
-    def answered(self, number: int, refused: Container[str], now: float) -> Collection[Key]:
+    def answered(self, number: int, refused: Container[str]) -> Collection[Key]:
         """The CDS response ``number``, and all before it, is answered.
 
         ``refused`` are the clusters that a NACK names: what names them stays held until they
@@ -175,23 +175,26 @@ class Release:
                 self._fresh[name] = _UNSENT
             else:
                 del self._fresh[name]
-        return self._settle(now)
+        return self._settle()
 
     def tick(self, now: float, *, quiet: bool) -> Collection[Key]:
         """Time has passed. Returns what the stream sees differently now.
 
         ``quiet``: the proxy has accepted all gated resources that it should have. Until then no
-        cluster is removed.
+        cluster is removed, and the time of none begins: a proxy that accepts late what no longer
+        names a cluster begins late to drain the connections that use it.
         """
         if self._first is not None and _over(self._first.deadline, now):
             self._first = None
         for name in [name for name, sent in self._fresh.items() if _over(sent.deadline, now)]:
             del self._fresh[name]
+        if quiet and not self.waiting:
+            self._start_clocks(now)
         gone = [name for name, due in self._leaving.items() if quiet and _over(due, now)]
         for name in gone:
             self._fresh.pop(name, None)
             self._forget_leaving(name)
-        return [*(Key(self._clusters or "", name) for name in gone), *self._settle(now)]
+        return [*(Key(self._clusters or "", name) for name in gone), *self._settle()]
 
     def deadline(self, *, quiet: bool) -> float | None:
         """When ``tick`` will have something to do, if nothing else happens before."""
@@ -238,7 +241,7 @@ class Release:
         self._uncover(key)
         return True
 
-    def _settle(self, now: float) -> list[Key]:
+    def _settle(self) -> list[Key]:
         """Let go of what has no reason left to be covered."""
         if not self._overlay and not self._leaving:
             return []
@@ -248,7 +251,6 @@ class Release:
         lifted += [key for key in self._orphans() if key not in named]
         for key in lifted:
             self._uncover(key)
-        self._start_clocks(now)
         return lifted
 
     def _still_held(self, key: Key) -> bool:

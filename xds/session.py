@@ -168,9 +168,9 @@ class Session(Generic[R]):
         answers = self._answered(known, request, now)
         return (*answers, *self._subscribe(known, request, now, first=False))
 
-    def update(self, snapshot: Snapshot, changed: Collection[Key], now: float) -> None:
+    def update(self, snapshot: Snapshot, changed: Collection[Key]) -> None:
         """The proxy should hold this now; ``changed`` are all keys that differ from before."""
-        self._touch(self._release.update(snapshot, changed, now))
+        self._touch(self._release.update(snapshot, changed))
 
     def next_response(self, now: float) -> bytes | None:
         """What to write next, in push order; None when nothing is due.
@@ -275,7 +275,7 @@ class Session(Generic[R]):
             if event.named:
                 refused = frozenset(resource.name for resource in event.suspects)
         if self._lingers(state):
-            self._touch(self._release.answered(last.number, refused, now))
+            self._touch(self._release.answered(last.number, refused))
         return (event,)
 
     def _nacked(
@@ -297,7 +297,7 @@ class Session(Generic[R]):
         self._dialect.subscribe(state, request, self._release, first=first)
         after = state.subscription
         if self._lingers(state):
-            self._subscribe_clusters(state, request, now, first=first)
+            self._subscribe_clusters(state, request, first=first)
         elif first and request.resumes:
             self._release.resume(now)
         if bool(before) == bool(after):
@@ -305,13 +305,13 @@ class Session(Generic[R]):
         type_url = state.rules.type_url
         return (Subscribed(type_url) if after else Unsubscribed(type_url),)
 
-    def _subscribe_clusters(self, state: TypeState, request: R, now: float, *, first: bool) -> None:
+    def _subscribe_clusters(self, state: TypeState, request: R, *, first: bool) -> None:
         if not first:
-            self._touch(self._release.follow(state.subscription, now))
+            self._touch(self._release.follow(state.subscription))
             return
         known = self._dialect.known(state, request, self._release)
         self._release.subscribe(state.subscription, known)
-        self._release.adopt(known, now)
+        self._release.adopt(known)
 
     def _lingers(self, state: TypeState) -> bool:
         return state.rules.removal is Removal.LINGER

@@ -146,7 +146,7 @@ class Conversation:
         changes: dict[Key, Resource | None] = {resource.key: resource for resource in resources}
         changes |= dict.fromkeys(removed)
         self.snapshot = self.snapshot.replace(changes)
-        self.session.update(self.snapshot, changes.keys(), self.now)
+        self.session.update(self.snapshot, changes.keys())
 
     def send(self, raw: bytes) -> tuple[Event, ...]:
         """Say something; what the session makes of it."""

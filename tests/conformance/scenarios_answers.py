@@ -322,15 +322,15 @@ async def what_was_good_in_a_refused_response_is_not_sent_again(world: World) ->
 
 
 def a_refusal_settles_all_clusters(patch: pytest.MonkeyPatch) -> None:
-    def answered(original: Method, self: Any, number: int, _: Any, now: float) -> Any:
-        return original(self, number, (), now)
+    def answered(original: Method, self: Any, number: int, _: Any) -> Any:
+        return original(self, number, ())
 
     mutate(patch, Release, "answered", answered)
 
 
 def a_refusal_settles_no_cluster(patch: pytest.MonkeyPatch) -> None:
-    def answered(original: Method, self: Any, number: int, refused: Any, now: float) -> Any:
-        return original(self, number, refused and frozenset(self._fresh), now)
+    def answered(original: Method, self: Any, number: int, refused: Any) -> Any:
+        return original(self, number, refused and frozenset(self._fresh))
 
     mutate(patch, Release, "answered", answered)
 

@@ -17,7 +17,7 @@ from meltemi.xds.session import Acked, Nacked, Session
 from meltemi.xds.snapshot import Snapshot
 from meltemi.xds.subscription import Subscription
 from tests.conformance.scenario import ALL, DELTA, DELTA_ADS, SOTW_ADS, mutate, nothing, scenario
-from tests.conformance.world import DRAIN, contents
+from tests.conformance.world import DRAIN, START, contents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -337,8 +337,9 @@ async def a_reconnect_brings_what_differs_and_what_is_gone(world: World) -> None
 
 
 def a_cluster_goes_with_the_reconnect(patch: pytest.MonkeyPatch) -> None:
-    def adopt(original: Method, self: Release, names: Any, now: float) -> Any:
-        return original(self, names, now - DRAIN)
+    def adopt(original: Method, self: Any, names: Any) -> None:
+        original(self, names)
+        self._leaving = dict.fromkeys(self._leaving, START)
 
     mutate(patch, Release, "adopt", adopt)
 
@@ -509,7 +510,7 @@ async def never_removed(world: World, type_url: str) -> None:
 
 def move_to_a_replica(world: World, *resources: Resource) -> None:
     """From now on streams are served by somebody who came to the same by another way."""
-    world.group = Group(Snapshot.of(resources), drain=DRAIN, clock=world.clock)
+    world.group = Group(Snapshot.of(resources), drain=DRAIN)
 
 
 def versions_are_of_this_process(patch: pytest.MonkeyPatch) -> None:

@@ -503,8 +503,8 @@ async def a_reconnect_is_answered_type_by_type(world: World) -> None:
 
 
 def all_that_is_published_is_new(patch: pytest.MonkeyPatch) -> None:
-    def update(original: Method, self: Any, snapshot: Any, changed: Any, now: float) -> Any:
-        return {*original(self, snapshot, changed, now), *changed}
+    def update(original: Method, self: Any, snapshot: Any, changed: Any) -> Any:
+        return {*original(self, snapshot, changed), *changed}
 
     mutate(patch, Release, "update", update)
 

@@ -102,7 +102,7 @@ class World:
         self.now = START
         self.status = Log()
         self.nodes: list[Node] = []
-        self.group = Group(Snapshot(), drain=DRAIN, clock=self.clock)
+        self.group = Group(Snapshot(), drain=DRAIN)
         self.server = AdsServer(RULES, self._resolve, self.status, clock=self.clock)
         self.server.ready = True
         self.port = 0

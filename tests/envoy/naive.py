@@ -17,7 +17,7 @@ from meltemi.xds.release import Release
 from meltemi.xds.resource import Removal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Set
 
     from meltemi.xds.resource import TypeRules
     from tests.envoy.rig import Serve
@@ -48,10 +48,10 @@ def _serve_by(change: Callable[[TypeRules], TypeRules]) -> None:
 def _adopt_nothing() -> None:
     """After a reconnect, clusters that only the proxy knows do not linger."""
 
-    def nothing(_: Release, names: Iterable[str], now: float) -> None:
-        del names, now
+    def nothing(_: Release, names: Set[str]) -> None:
+        del names
 
-    Release.adopt = nothing  # type: ignore[method-assign]
+    Release.adopt = nothing  # type: ignore[assignment, method-assign]
 
 
 CONTROLS: Mapping[str, Callable[[], None]] = {

@@ -508,6 +508,7 @@ def test_a_cluster_is_removed_as_soon_as_nothing_is_left_to_accept(stream: Strea
     settle(stream)
     stream.ask(ROUTE, "missing")
     stream.publish(removed=[Key(CLUSTER, "a"), Key(ENDPOINT, "a")])
+    assert hear(stream) == []
     stream.now = DRAIN
     stream.session.next_response(stream.now)
     assert stream.session.deadline() is None
@@ -527,17 +528,33 @@ def test_a_cluster_that_is_gone_before_it_was_settled_holds_nothing() -> None:
     assert hear(stream) == ["R r=2"]
 
 
+def test_the_clock_of_a_lingering_cluster_starts_when_its_last_parent_is_accepted(
+    warm: Stream,
+) -> None:
+    drop_a(warm)
+    listeners, routes = warm.hear()
+    warm.ack(routes)
+    warm.now = 0.5
+    warm.ack(listeners)
+    assert hear(warm) == []
+    assert warm.session.deadline() == 0.5 + DRAIN
+
+
 def test_a_refused_parent_keeps_what_it_may_still_use(warm: Stream) -> None:
     drop_a(warm)
     listeners, routes = warm.hear()
-    warm.ack(listeners)
-    warm.nack(routes, "missing ]")
+    warm.nack(listeners, "missing ]")
+    warm.ack(routes)
     warm.now = 10 * DRAIN
     assert hear(warm) == []
     assert warm.session.deadline() is None
-    warm.publish(route("r", "b", content="3"))
+    warm.publish(listener("l", "b", content="3"))
+    assert settle(warm) == ["L l=3"]
+    # Only now do the connections of the old listener begin to drain.
+    assert warm.session.deadline() == 11 * DRAIN
+    warm.now = 11 * DRAIN
     removal = ["C b=1", "E a="] if isinstance(warm, SotwConversation) else ["C -a", "E -a"]
-    assert settle(warm) == ["R r=3", *removal]
+    assert settle(warm) == removal
 
 
 def test_a_new_cluster_that_was_never_sent_does_not_linger(warm: Stream) -> None:
@@ -556,6 +573,16 @@ def test_on_a_delta_reconnect_clusters_that_only_the_proxy_knows_linger() -> Non
     assert stream.session.deadline() == DRAIN
     stream.now = DRAIN
     assert hear(stream) == ["C -old"]
+
+
+def test_after_a_reconnect_they_linger_from_when_the_proxy_may_hear_of_anything_else() -> None:
+    stream = DeltaConversation(RULES, WORLD, drain=DRAIN)
+    stream.ask(CLUSTER, initial={"old": "1"})
+    clusters = clusters_of(stream)
+    stream.now = 1.5
+    stream.ack(clusters)
+    assert hear(stream) == []
+    assert stream.session.deadline() == 1.5 + DRAIN
 
 
 def test_a_cluster_that_only_the_proxy_knew_may_come_back() -> None:

@@ -107,7 +107,7 @@ def test_a_change_is_composed_once_for_all_streams() -> None:
     after = world.replace({changed.key: changed})
     for session in sessions:
         session.receive(sotw_request(ENDPOINT, ("a", "b"), nonce="1"), NOW)
-        session.update(after, {changed.key}, NOW)
+        session.update(after, {changed.key})
     assert [heard(session) for session in sessions] == [(b"b=2",)] * 3
     assert streams.dialect.times == before + 1
 
@@ -134,6 +134,6 @@ def test_a_stream_with_lingering_clusters_keeps_them_to_itself() -> None:
     asks(lingering, CLUSTER)
     lingering.receive(sotw_request(CLUSTER, nonce="1"), NOW)
     fewer = world.replace({cluster("a").key: None, cluster("b").key: cluster("b", "2")})
-    lingering.update(fewer, {cluster("a").key, cluster("b").key}, NOW)
+    lingering.update(fewer, {cluster("a").key, cluster("b").key})
     assert set(heard(lingering)) == {b"a=1", b"b=2"}
     assert asks(streams.open(fewer), CLUSTER) == (b"b=2",)
