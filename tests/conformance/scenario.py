@@ -101,10 +101,3 @@ def mutate(patch: pytest.MonkeyPatch, owner: object, name: str, mutant: Method) 
 
 def nothing(*_: object, **__: object) -> None:
     """What a mutant does that forgets something."""
-
-
-def wrap(
-    patch: pytest.MonkeyPatch, owner: object, name: str, around: Callable[[Method], Method]
-) -> None:
-    """For mutants: a method, perhaps a private one, becomes what ``around`` makes of it."""
-    patch.setattr(owner, name, around(getattr(owner, name)))
