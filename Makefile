@@ -1,7 +1,7 @@
 # Each command prepares what it needs in .venv. ARGS goes to pytest: make test ARGS="tests/unit -x"
 # PYTHON chooses the interpreter for .venv: PYTHON=python3.12 make demo
 
-.PHONY: demo test check fix bench churn clean help
+.PHONY: demo test check fix bench churn soak clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -11,6 +11,7 @@ help:
 	@echo "make fix     format, and repair what the linter can"
 	@echo "make bench   run the benchmarks"
 	@echo "make churn   five Envoys under a thousand changes each way (half an hour); ARGS for a part"
+	@echo "make soak    6,000 proxies that come and go, and what the server keeps of them (some minutes)"
 	@echo "make clean   remove .venv and caches"
 
 demo: .venv/demo.stamp
@@ -30,6 +31,9 @@ bench: .venv/dev.stamp
 
 churn: .venv/dev.stamp
 	@.venv/bin/python -m tests.churn $(ARGS)
+
+soak: .venv/dev.stamp
+	@.venv/bin/python -m tests.soak $(ARGS)
 
 clean:
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
