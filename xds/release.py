@@ -106,6 +106,11 @@ class Release:
         """Whether clusters are on their way out."""
         return bool(self._leaving)
 
+    @property
+    def resting(self) -> bool:
+        """Whether time alone changes nothing, and the stream sees its snapshot as it is."""
+        return not (self._first or self._fresh or self._leaving or self._overlay)
+
     # What happens
 
     def resume(self, now: float) -> None:
@@ -136,7 +141,10 @@ class Release:
     def update(self, snapshot: Snapshot, changed: Collection[Key]) -> Collection[Key]:
         """The snapshot changed in these keys. Returns those that the stream sees differently."""
         before = {key: self.get(key) for key in changed}
+        calm = self.resting and all(key.type_url != self._clusters for key in changed)
         self._snapshot = snapshot
+        if calm:
+            return [key for key in changed if _version(snapshot.get(key)) != _version(before[key])]
         # Clusters first: whether the others are held or linger depends on them.
         clusters = [key for key in changed if key.type_url == self._clusters]
         others = [key for key in changed if key.type_url != self._clusters]

@@ -148,6 +148,13 @@ class Session(Generic[R]):
         """Whether the proxy has answered everything that it should have, and nothing is due."""
         return not any(state.due or state.unanswered for state in self._states.values())
 
+    @property
+    def resting(self) -> bool:
+        """Whether nothing can be due before the next request or update, whatever the time is."""
+        if not self._release.resting:
+            return False
+        return not any(state.whole or state.owed or state.dirty for state in self._states.values())
+
     def holdings(self) -> Iterator[Holding]:
         """Everything that the stream asks for, by type in push order, then by name."""
         states = (self._states.get(type_url) for type_url in self._rules)
@@ -177,6 +184,8 @@ class Session(Generic[R]):
 
         To be asked again after every write, after every request or update, and at ``deadline``.
         """
+        if self.resting:
+            return None
         for state in self._states.values():
             if state.release_at is not None and state.release_at <= now:
                 state.release_at = None
@@ -189,6 +198,8 @@ class Session(Generic[R]):
 
     def deadline(self) -> float | None:
         """When to ask for responses again if nothing happens before; None for never."""
+        if self.resting:
+            return None
         waits = [self._release.deadline(quiet=self._quiet)]
         waits += [
             state.release_at
