@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from meltemi.xds.pace import Pace
 
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
 RATE = 1.0
-"""Entries a second about one stream, after a few at once."""
+"""Entries a second about one thing, after a few at once."""
 
 
 class Sieve:
-    """Lets some of what streams say through, and counts the rest. Times in seconds."""
+    """Lets some of what there is to say through, and counts the rest. What it is about, such as a
+    stream, has its own ``rate``. Times in seconds.
+    """
 
-    def __init__(self) -> None:
-        self._paces: dict[int, Pace] = {}
-        self._left_out: dict[int, int] = {}
+    def __init__(self, rate: float = RATE) -> None:
+        self._rate = rate
+        self._paces: dict[Hashable, Pace] = {}
+        self._left_out: dict[Hashable, int] = {}
 
-    def take(self, stream: int, now: float) -> int | None:
+    def take(self, about: Hashable, now: float) -> int | None:
         """None when this is one too many; else how many were, since the last that was not."""
-        pace = self._paces.setdefault(stream, Pace(RATE, now))
+        pace = self._paces.setdefault(about, Pace(self._rate, now))
         if pace.spend(0, now):
-            self._left_out[stream] = self._left_out.get(stream, 0) + 1
+            self._left_out[about] = self._left_out.get(about, 0) + 1
             return None
         pace.spend(1, now)
-        return self._left_out.pop(stream, 0)
+        return self._left_out.pop(about, 0)
 
-    def forget(self, stream: int) -> None:
-        """The stream has ended."""
-        self._paces.pop(stream, None)
-        self._left_out.pop(stream, None)
+    def forget(self, about: Hashable) -> None:
+        """There will be nothing more about it: the stream has ended."""
+        self._paces.pop(about, None)
+        self._left_out.pop(about, None)

@@ -32,4 +32,4 @@ def test_streams_that_ended_leave_nothing_behind() -> None:
         while sieve.take(stream, 0) is not None:
             pass
         sieve.forget(stream)
-    assert list(vars(sieve).values()) == [{}, {}]
+    assert [kept for kept in vars(sieve).values() if isinstance(kept, dict)] == [{}, {}]

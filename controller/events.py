@@ -1,0 +1,84 @@
+"""Every entry of the log by its name, which other tools may rely on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Entry(NamedTuple):
+    """What an entry means. ``fields`` are those that it has beside ``event``, ``level`` and
+    ``timestamp``.
+    """
+
+    level: str
+    fields: tuple[str, ...]
+    meaning: str
+
+
+_FINDING = (
+    *("code", "severity", "kind", "namespace", "name", "field", "file", "line"),
+    *("title", "cause", "next_step"),
+)
+
+EVENTS: Mapping[str, Entry] = {
+    "server.listening": Entry("info", ("xds", "port", "tls"), "Proxies can connect."),
+    "server.exposed": Entry(
+        "warning", ("xds", "next_step"), "Whoever reaches the port for proxies is served."
+    ),
+    "limit.lowered": Entry(
+        "warning",
+        ("streams", "wanted", "next_step"),
+        "The process may not open enough files for as many streams as are allowed.",
+    ),
+    "admin.plaintext": Entry(
+        "warning", ("admin",), "The admin port is off loopback without TLS: tokens can be read."
+    ),
+    "admin.locked": Entry(
+        "error", ("error",), "The file of tokens cannot be used: nobody is let in."
+    ),
+    "certificate.replaced": Entry("info", (), "New connections get the new certificate."),
+    "certificate.refused": Entry(
+        "error", ("error",), "A certificate that was replaced cannot be used: the old one stays."
+    ),
+    "source.synced": Entry(
+        "info",
+        ("objects", "findings"),
+        "Everything was read and compiled once: proxies are served.",
+    ),
+    "source.failed": Entry(
+        "error",
+        ("path", "exc_info"),
+        "Files could not be read for a reason that nobody expected; what they last said stays.",
+    ),
+    "source.kind": Entry(
+        "info", ("kind", "state", "reason"), "How following a kind in Kubernetes goes; it changed."
+    ),
+    "source.unreadable": Entry(
+        "error", ("kind", "problems"), "Kubernetes delivered something that has no name."
+    ),
+    "snapshot.published": Entry(
+        "info", ("namespace", "resources"), "A group of proxies has something new to get."
+    ),
+    "plugin.failed": Entry(
+        "error",
+        ("host", "port", "traceback"),
+        "A protocol's plugin raised; the last good configuration of that service stays.",
+    ),
+    "finding.appeared": Entry("warning", _FINDING, "Something is wrong that was not before."),
+    "finding.resolved": Entry("info", ("code", "about"), "It is not wrong any more."),
+    "proxy.connected": Entry("info", ("node", "stream", "identity"), "A stream was opened."),
+    "proxy.denied": Entry(
+        "warning",
+        ("node", "identity", "address", "error", "left_out"),
+        "A stream was refused: who it is, or what it says of itself, is wrong.",
+    ),
+    "proxy.nacked": Entry(
+        "warning",
+        ("stream", "type", "error", "left_out"),
+        "A proxy refused something; `finding.appeared` names the objects.",
+    ),
+    "proxy.disconnected": Entry("info", ("stream",), "A stream has ended."),
+}
