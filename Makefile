@@ -1,12 +1,13 @@
 # Each command prepares what it needs in .venv. ARGS goes to pytest: make test ARGS="tests/unit -x"
 # PYTHON chooses the interpreter for .venv: PYTHON=python3.12 make demo
 
-.PHONY: demo test check fix bench churn soak clean help
+.PHONY: demo test test-cluster check fix bench churn soak clean help
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    watch rules take effect on live connections through a real Envoy (a minute)"
 	@echo "make test    run all tests; make test ARGS=\"tests/unit -x\" for some"
+	@echo "make test-cluster   the tests with a real Kubernetes API server (builds it once: 10 minutes)"
 	@echo "make check   formatting, lint, import rules, mypy, pyright, generated code"
 	@echo "make fix     format, and repair what the linter can"
 	@echo "make bench   run the benchmarks"
@@ -19,6 +20,9 @@ demo: .venv/demo.stamp
 
 test: .venv/dev.stamp
 	@scripts/test $(ARGS)
+
+test-cluster: .venv/dev.stamp
+	@scripts/test-cluster $(ARGS)
 
 check: .venv/dev.stamp
 	@scripts/check

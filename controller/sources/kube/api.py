@@ -1,0 +1,157 @@
+"""Requests to the API server: kubernetes.aio configures and authenticates, answers stay bytes."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import msgspec
+from kubernetes.aio import client
+from kubernetes.aio import config as _config
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+
+    from meltemi.controller.sources.kube.mirror import Body
+
+config: Any = _config  # the package has types, but not everywhere
+
+CONNECT_S = 10.0
+IDLE_S = 75.0
+"""Seconds of silence after which a connection counts as dead. On a busy server bookmarks come once
+a minute; on an idle one the watch begins again where it was, which costs one request.
+"""
+
+_MAX_LINE = 16 * 1024 * 1024
+
+
+class ApiError(Exception):
+    """A request that failed. ``status`` is HTTP's, 0 when there was no answer.
+
+    ``retry_after``: seconds that the server asks to wait.
+    """
+
+    def __init__(self, status: int, message: str, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after = retry_after
+
+
+class Api:
+    """One API server. ``idle`` in seconds."""
+
+    def __init__(self, configuration: client.Configuration, *, idle: float = IDLE_S) -> None:
+        configuration.retries = False  # each caller has its own pace
+        configuration.connection_pool_maxsize = 100
+        self._client: Any = client.ApiClient(configuration)
+        self._timeout = aiohttp.ClientTimeout(sock_connect=CONNECT_S, sock_read=idle)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.close()
+
+    async def get(self, path: str, query: Mapping[str, str] | None = None) -> Body:
+        """A page of JSON. Raises ApiError."""
+        async with self._response(path, query or {}) as response:
+            body = await response.read()
+        try:
+            return msgspec.json.decode(body, type=dict[str, object])
+        except msgspec.DecodeError as error:
+            raise ApiError(0, f"the answer is no JSON object: {error}") from error
+
+    @asynccontextmanager
+    async def stream(
+        self, path: str, query: Mapping[str, str]
+    ) -> AsyncGenerator[AsyncIterator[bytes]]:
+        """The lines of an answer that goes on and on, once it has begun. Raises ApiError."""
+        async with self._response(path, query) as response:
+            yield _lines(response)
+
+    @asynccontextmanager
+    async def _response(
+        self, path: str, query: Mapping[str, str]
+    ) -> AsyncGenerator[aiohttp.ClientResponse]:
+        try:
+            answer = await self._request(path, query)
+            try:
+                if answer.status >= 300:
+                    raise await _error(answer)
+                yield answer
+            finally:
+                _break_off(answer)
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise ApiError(0, f"{type(error).__name__}: {error}") from error
+
+    async def _request(self, path: str, query: Mapping[str, str]) -> aiohttp.ClientResponse:
+        # Authentication is looked up for each request: tokens rotate.
+        request = await self._client.param_serialize(
+            "GET",
+            path,
+            query_params=list(query.items()),
+            header_params={"Accept": "application/json"},
+            auth_settings=["BearerToken"],
+        )
+        method, url, headers = request[:3]
+        answer = await self._client.rest_client.request(
+            method, url, headers=headers, _request_timeout=self._timeout
+        )
+        response: aiohttp.ClientResponse = answer.response
+        return response
+
+
+def _break_off(answer: aiohttp.ClientResponse) -> None:
+    """A complete answer has given its connection back; another one's is of no use any more, and a
+    polite end of TLS would outlive us.
+    """
+    if (connection := answer.connection) is not None and connection.transport is not None:
+        connection.transport.abort()
+    answer.close()
+
+
+async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """Complete lines, as they come."""
+    rest = b""
+    async for chunk in response.content.iter_any():
+        *complete, rest = (rest + chunk).split(b"\n")
+        for line in complete:
+            yield line
+        if len(rest) > _MAX_LINE:
+            raise ApiError(0, f"a line of more than {_MAX_LINE} bytes")
+    if rest:
+        raise ApiError(0, "the answer broke off inside a line")
+
+
+async def _error(answer: aiohttp.ClientResponse) -> ApiError:
+    """A Status object says why; what proxies and an unready server say is plain text."""
+    text = await answer.text(errors="replace")
+    try:
+        message = msgspec.json.decode(text).get("message", text)
+    except (msgspec.DecodeError, AttributeError):
+        message = text
+    after = answer.headers.get("Retry-After", "")
+    return ApiError(
+        answer.status,
+        f"{answer.status} {str(message).strip()[:500]}",
+        float(after) if after.isdecimal() else 0.0,
+    )
+
+
+async def configuration(kubeconfig: str = "", context: str = "") -> client.Configuration:
+    """Of a kubeconfig file, or of the pod that this runs in; ``""`` tries the pod first.
+
+    Raises:
+        kubernetes.aio.config.ConfigException: there is neither.
+    """
+    found = client.Configuration()
+    if not kubeconfig:
+        try:
+            config.load_incluster_config(client_configuration=found)
+        except config.ConfigException:
+            pass
+        else:
+            return found
+    await config.load_kube_config(
+        kubeconfig or None, context=context or None, client_configuration=found
+    )
+    return found

@@ -1,0 +1,274 @@
+"""Keeps up with one kind: list, watch, and again from where it was, whatever happens.
+
+The contract: every change is told once; nothing is ever told to be gone unless the API server says
+so; a server that fails is asked less and less often; a silent one counts as failed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum
+from random import Random
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import msgspec
+
+from meltemi.controller.sources.kube.api import ApiError
+from meltemi.controller.sources.kube.backoff import Backoff
+from meltemi.controller.sources.kube.mirror import (
+    Gone,
+    Mirror,
+    Seen,
+    mapping,
+    mappings,
+    revision_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+
+    from meltemi.controller.sources.kube.api import Api
+    from meltemi.controller.sources.kube.kinds import Kind
+    from meltemi.controller.sources.kube.mirror import Body
+
+PAGE = 500
+WATCH_S = 290.0
+"""Seconds that a watch is asked to last, more or less: not all must end together."""
+
+ABSENT_S = 60.0
+"""Seconds for which a kind must be unknown to the API server before its objects count as gone: a
+server that has just started does not know the kinds of CRDs yet.
+"""
+
+_INITIAL_END = "k8s.io/initial-events-end"
+
+News: TypeAlias = Seen | Gone
+
+
+class State(Enum):
+    """How a reflector fares. Everything but FOLLOWING and ABSENT is worth a look."""
+
+    STARTING = "has not been read yet"
+    FOLLOWING = "is followed"
+    ABSENT = "is unknown to the API server"
+    DENIED = "may not be read"
+    FAILING = "cannot be read now"
+
+
+class Expired(Exception):
+    """The server has forgotten where the watch was (410): everything must be listed again."""
+
+
+class Reflector:
+    """Follows one kind, in one namespace or all. ``deliver`` gets what changed, in order.
+
+    ``synced`` is set when everything that there was has been delivered, or when the kind is absent
+    or denied and others must not wait for it. ``changed`` is called when ``state`` changes.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        api: Api,
+        deliver: Callable[[Sequence[News]], None],
+        *,
+        namespace: str = "",
+        selector: str = "",
+        changed: Callable[[Reflector], None] = lambda _: None,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        random: Random | None = None,
+    ) -> None:
+        self.kind = kind
+        self.state = State.STARTING
+        self.reason = ""
+        self.synced = asyncio.Event()
+        self.relists = 0
+        self._api = api
+        self._deliver = deliver
+        self._namespace = namespace
+        self._selector = selector
+        self._changed = changed
+        self._sleep = sleep
+        self._random = random or Random()
+        self._backoff = Backoff(random=self._random)
+        self._mirror = Mirror()
+        self._path = ""
+        self._revision = ""
+        self._streams_lists = True
+        self._absent_for = 0.0
+
+    async def run(self) -> None:
+        """For ever."""
+        while True:
+            try:
+                await self._follow()
+            except Expired:
+                self._revision = ""
+            except ApiError as error:
+                await self._wait(error)
+
+    async def _follow(self) -> None:
+        if not self._path:
+            self._path = await self._find()
+        if not self._revision:
+            await self._read_all()
+        started = asyncio.get_running_loop().time()
+        events = await self._watch({"resourceVersion": self._revision})
+        lasted = asyncio.get_running_loop().time() - started
+        if not events and lasted < 1.0:
+            raise ApiError(0, "the watch ended at once")
+        self._backoff.reset()
+
+    # -- finding the kind --------------------------------------------------------------------------
+
+    async def _find(self) -> str:
+        """The path of the best version that the server has."""
+        if not self.kind.group:
+            return self.kind.path(self.kind.versions[0], self._namespace)
+        group = await self._api.get(f"/apis/{self.kind.group}")
+        served = {str(found["version"]) for found in mappings(group.get("versions"))}
+        for version in self.kind.versions:
+            if version in served:
+                return self.kind.path(version, self._namespace)
+        raise ApiError(404, f"the API server has {self.kind.group} in {', '.join(sorted(served))}")
+
+    # -- everything --------------------------------------------------------------------------------
+
+    async def _read_all(self) -> None:
+        self.relists += 1
+        self._mirror.begin()
+        if self._streams_lists and await self._stream_all():
+            return
+        # The first list may come from the server's cache; a later one must not go back in time.
+        oldest = {} if self.synced.is_set() else {"resourceVersion": "0"}
+        query = {"limit": str(PAGE), **oldest, **self._narrowed()}
+        while True:
+            page = await self._page(query)
+            items = mappings(page.get("items"))
+            self._tell(self._mirror.seen(self._typed(item)) for item in items)
+            metadata = mapping(page.get("metadata"))
+            if not (more := metadata.get("continue")):
+                break
+            query = {"limit": str(PAGE), "continue": str(more), **self._narrowed()}
+        self._complete(str(revision_of(metadata)))
+
+    async def _page(self, query: Mapping[str, str]) -> Body:
+        try:
+            return await self._api.get(self._path, query)
+        except ApiError as error:
+            if error.status == 410:  # etcd was compacted between two pages
+                raise Expired from error
+            raise
+
+    async def _stream_all(self) -> bool:
+        """The list as a watch that begins with everything; whether the server does that."""
+        query = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
+        try:
+            await self._watch(query)
+        except ApiError as error:
+            if error.status in {400, 422, 500} and not self._revision:
+                self._streams_lists = False
+                return False
+            raise
+        return bool(self._revision)
+
+    def _complete(self, revision: str) -> None:
+        self._tell(self._mirror.end())
+        self._revision = revision
+        self._absent_for = 0.0
+        self._backoff.reset()
+        self._enter(State.FOLLOWING)
+        self.synced.set()
+
+    # -- what happens then -------------------------------------------------------------------------
+
+    async def _watch(self, query: Mapping[str, str]) -> int:
+        """Until the server ends it; how many events there were. Raises ApiError, Expired."""
+        seconds = int(WATCH_S * self._random.uniform(0.8, 1.0))
+        query = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(seconds),
+            **self._narrowed(),
+            **query,
+        }
+        events = 0
+        try:
+            async with self._api.stream(self._path, query) as lines:
+                if self._revision:
+                    self._enter(State.FOLLOWING)
+                async for line in lines:
+                    self._take(line)
+                    events += 1
+        except ApiError as error:
+            if error.status == 410:
+                raise Expired from error
+            raise
+        return events
+
+    def _take(self, line: bytes) -> None:
+        try:
+            event = msgspec.json.decode(line)
+            body: Any = event["object"]
+            self._apply(event["type"], body)
+        except (msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ApiError(0, f"the watch sent something else than an event: {error}") from error
+
+    def _apply(self, kind: str, body: Body) -> None:
+        if kind == "ERROR":
+            status = int(str(body.get("code", 0)))
+            if status == 410:
+                raise Expired
+            raise ApiError(status, f"{status} {body.get('message', '')}")
+        revision = revision_of(mapping(body["metadata"]))
+        if kind == "BOOKMARK":
+            annotations = mapping(mapping(body["metadata"]).get("annotations"))
+            if annotations.get(_INITIAL_END) == "true" and not self._revision:
+                self._complete(str(revision))
+        elif kind == "DELETED":
+            self._tell((self._mirror.deleted(body),))
+        elif kind in {"ADDED", "MODIFIED"}:
+            self._tell((self._mirror.seen(self._typed(body)),))
+        if self._revision and revision > int(self._revision):
+            self._revision = str(revision)
+
+    def _typed(self, body: Body) -> Body:
+        """Items of a list do not say what they are."""
+        if "kind" in body:
+            return body
+        api = self._path.removeprefix("/apis/").removeprefix("/api/").split("/")
+        version = api[0] if not self.kind.group else f"{api[0]}/{api[1]}"
+        return {"apiVersion": version, "kind": self.kind.kind, **body}
+
+    def _tell(self, news: Iterable[News | None]) -> None:
+        if told := [each for each in news if each is not None]:
+            self._deliver(told)
+
+    def _narrowed(self) -> Mapping[str, str]:
+        return {"labelSelector": self._selector} if self._selector else {}
+
+    # -- when it does not work ---------------------------------------------------------------------
+
+    async def _wait(self, error: ApiError) -> None:
+        """A kind that is absent, or that we may not read, holds up nobody else."""
+        delay = self._backoff.next(error.retry_after)
+        state = State.FAILING
+        if error.status == 404:
+            state, self._path = State.ABSENT, ""
+            self._absent_for += delay
+            if self._absent_for >= ABSENT_S:
+                self._tell(self._mirror.clear())
+                self._revision = ""
+        elif error.status in {401, 403}:
+            state = State.DENIED
+        if state is not State.FAILING and not self.kind.required:
+            self.synced.set()
+        if state is not State.FAILING or not self.synced.is_set():
+            self._revision = ""
+        self._enter(state, str(error))
+        await self._sleep(delay)
+
+    def _enter(self, state: State, reason: str = "") -> None:
+        if (state, reason) != (self.state, self.reason):
+            self.state, self.reason = state, reason
+            self._changed(self)
