@@ -250,6 +250,51 @@ async def test_pings_without_end_end_the_connection_and_no_other() -> None:
         await still_served(rig, client)
 
 
+async def test_streams_that_are_reset_as_soon_as_they_begin_leave_nothing_behind() -> None:
+    def begun_and_reset(count: int) -> bytes:
+        """And one more, which stays."""
+        frames = [
+            _frame(1, 0x4, number, CALL) + _frame(3, 0, number, bytes(3) + b"\x08")
+            for number in range(1, 2 * count, 2)
+        ]
+        return b"".join((PREFACE, EMPTY_SETTINGS, *frames, _frame(1, 0x4, 2 * count + 1, CALL)))
+
+    async with serving(Limits(first_request=0.2)) as rig, rig.client(DELTA) as client:
+        await greet(client)
+        before = len(asyncio.all_tasks())
+        await hung_up(rig.port, begun_and_reset(10))
+        assert rig.turned_away == [("DEADLINE_EXCEEDED", "first_request")]  # so these are streams
+        await hung_up(rig.port, begun_and_reset(2000))
+        await still_served(rig, client)
+        assert len(asyncio.all_tasks()) <= before
+
+
+def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    """RFC 9113 section 4.1."""
+    return (
+        len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + payload
+    )
+
+
+def _headers(**values: str) -> bytes:
+    """RFC 7541 section 6.2.2, every field a literal with a name of its own."""
+    return b"".join(
+        b"\x00" + _literal(name.replace("_", "-")) + _literal(value)
+        for name, value in values.items()
+    )
+
+
+def _literal(text: str) -> bytes:
+    return bytes((len(text),)) + text.encode()
+
+
+CALL = _headers(
+    **{":method": "POST", ":scheme": "http", ":path": DELTA, ":authority": "x"},
+    te="trailers",
+    content_type="application/grpc",
+)
+
+
 # Connect storms
 
 
