@@ -128,7 +128,7 @@ OBJECTS = Spec("meltemi_objects", Kind.GAUGE, "Objects that were read, by kind."
 FINDINGS = Spec(
     "meltemi_findings",
     Kind.GAUGE,
-    "What is wrong now, by code ([all](findings.md)).",
+    "What is wrong now, by code.",
     ("code", "severity"),
 )
 LAG = Spec(
