@@ -107,6 +107,11 @@ class Release:
         return bool(self._leaving)
 
     @property
+    def leaving(self) -> int:
+        """How many clusters are on their way out."""
+        return len(self._leaving)
+
+    @property
     def resting(self) -> bool:
         """Whether time alone changes nothing, and the stream sees its snapshot as it is."""
         return not (self._first or self._fresh or self._leaving or self._overlay)

@@ -130,8 +130,11 @@ class Session(Generic[R]):
 
     @property
     def names(self) -> int:
-        """How many names the stream asks for, of all types."""
-        return sum(len(state.subscription.names) for state in self._states.values())
+        """How many names are kept for the stream: what it asks for, of all types, and clusters
+        that linger.
+        """
+        asked = sum(len(state.subscription.names) for state in self._states.values())
+        return asked + self._release.leaving
 
     @property
     def dialect(self) -> str:

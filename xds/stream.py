@@ -59,7 +59,7 @@ class Stream:
         if self.session.names > self._limits.names:
             raise LimitError(
                 "names",
-                f"this stream asks for {self.session.names} names, and no stream may ask for more "
+                f"this stream names {self.session.names} resources, and no stream may name more "
                 f"than {self._limits.names} here: ask for *, or raise the limit on names",
             )
         self.wake.set()
