@@ -7,10 +7,12 @@ the next response, made of the latest state when it can be written.
 from __future__ import annotations
 
 import asyncio
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, cast
 
 from meltemi.xds.limits import LimitError
 from meltemi.xds.pace import Pace
+from meltemi.xds.patience import Patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +51,7 @@ class Stream:
         self._pace = Pace(limits.request_rate, clock())
         self._delivered = self._retiring = self._finishing = False
         self._failure: Exception | None = None
-        self._writing: asyncio.Timeout | None = None
+        self._patience: Patience | None = None
 
     def take(self, raw: bytes) -> None:
         """Feed a request. Raises ProtocolError, and LimitError for too many names."""
@@ -62,7 +64,8 @@ class Stream:
                 f"this stream names {self.session.names} resources, and no stream may name more "
                 f"than {self._limits.names} here: ask for *, or raise the limit on names",
             )
-        self.wake.set()
+        if not self.session.resting:  # most requests are ACKs, and nothing follows
+            self.wake.set()
 
     async def read(self) -> None:
         """Feed requests until the peer has no more, or is wrong; ``write`` then comes to its end.
@@ -100,8 +103,8 @@ class Stream:
     def cut(self) -> None:
         """End now, even if that leaves a response half read."""
         self.finish()
-        if self._writing is not None:
-            self._writing.reschedule(0)
+        if self._patience is not None:
+            self._patience.end()
 
     async def write(self, caught_up: Callable[[], None]) -> None:
         """Write what is due, whenever something is, until the stream ends.
@@ -109,43 +112,41 @@ class Stream:
         ``caught_up`` is called whenever nothing is due. Raises what the reader failed with, and
         LimitError when the peer stops reading.
         """
-        while True:
-            self.wake.clear()
-            await self._write_due()
-            if self._failure is not None:
-                raise self._failure
-            caught_up()
-            if self._finishing or (self._retiring and self._delivered):
-                return
-            await self._due()
+        with closing(Patience(self._limits.write)) as self._patience:
+            while True:
+                self.wake.clear()
+                await self._write_due(self._patience)
+                if self._failure is not None:
+                    raise self._failure
+                caught_up()
+                if self._finishing or (self._retiring and self._delivered):
+                    return
+                await self._due()
 
-    async def _write_due(self) -> None:
+    async def _write_due(self, patience: Patience) -> None:
         while self._failure is None:
             response = self.session.next_response(self._clock())
             if response is None:
                 return
             if self.session.pushed is not None:
                 self._observer.said(self.number, self.session.pushed, self._clock())
-            await self._write(response)
+            try:
+                with patience:
+                    await self._context.write(response)
+            except TimeoutError as error:
+                limit = f"{self._limits.write:g} s"
+                raise LimitError(
+                    "write", f"the peer took too long: a response was not read within {limit}"
+                ) from error
             self._delivered = True
-
-    async def _write(self, response: bytes) -> None:
-        try:
-            async with asyncio.timeout(self._limits.write) as self._writing:
-                await self._context.write(response)
-        except TimeoutError as error:
-            raise LimitError(
-                "write",
-                f"the peer took too long: a response was not read within {self._limits.write:g} s",
-            ) from error
-        finally:
-            self._writing = None
 
     async def _due(self) -> None:
         deadline = self.session.deadline()
-        delay = None if deadline is None else max(0.0, deadline - self._clock())
+        if deadline is None:  # as nearly always; a timeout of None is not for nothing
+            await self.wake.wait()
+            return
         try:
-            async with asyncio.timeout(delay):
+            async with asyncio.timeout(max(0.0, deadline - self._clock())):
                 await self.wake.wait()
         except TimeoutError:
             return
