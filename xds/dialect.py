@@ -128,7 +128,10 @@ R = TypeVar("R", bound=Request)
 
 
 class Dialect(Protocol[R]):
-    """SotW or delta."""
+    """SotW or delta. ``recalls``: a proxy that comes again says what it holds."""
+
+    @property
+    def recalls(self) -> bool: ...
 
     def node(self, raw: bytes) -> Node:
         """The node of a stream's first request. Raises ProtocolError."""
@@ -157,6 +160,8 @@ class Dialect(Protocol[R]):
 
 class Sotw:
     """State of the world: every request lists all names; absence is removal, for some types."""
+
+    recalls = False
 
     def node(self, raw: bytes) -> Node:
         return wire.sotw_node(raw)
@@ -209,6 +214,8 @@ class Sotw:
 
 class Delta:
     """Incremental: requests add and drop names, responses carry changes and removals."""
+
+    recalls = True
 
     def node(self, raw: bytes) -> Node:
         return wire.delta_node(raw)

@@ -30,8 +30,8 @@ class Limits:
     then has a third of that to answer.
 
     ``age``: a stream ends after about that long (a tenth more or less), so that proxies spread over
-    replicas, and one that was sent nothing yet after twice as long; 0 is never. ``grace``: a
-    stopping server takes no longer.
+    replicas; after twice as long where it was sent nothing yet, or where clusters linger that the
+    proxy could not speak of; 0 is never. ``grace``: a stopping server takes no longer.
     """
 
     streams: int = 10_000

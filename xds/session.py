@@ -147,6 +147,13 @@ class Session(Generic[R]):
         return self._pushed
 
     @property
+    def replaceable(self) -> bool:
+        """Whether the proxy's next stream can go on where this one is: clusters that linger are
+        lost to one that cannot say that it holds them.
+        """
+        return self._dialect.recalls or not self._release.lingering
+
+    @property
     def settled(self) -> bool:
         """Whether the proxy has answered everything that it should have, and nothing is due."""
         return not any(state.due or state.unanswered for state in self._states.values())

@@ -90,7 +90,8 @@ class Stream:
 
     def retire(self) -> None:
         """End likewise, but not before something was delivered: a client that got nothing takes
-        the end for a failure, and waits longer and longer before it comes again (gRFC A57).
+        the end for a failure, and waits longer and longer before it comes again (gRFC A57). Nor
+        while the end would take clusters from the proxy that its connections still use.
         """
         self._retiring = True
         self.wake.set()
@@ -119,7 +120,7 @@ class Stream:
                 if self._failure is not None:
                     raise self._failure
                 caught_up()
-                if self._finishing or (self._retiring and self._delivered):
+                if self._finishing or (self._retiring and self._delivered and self.session.replaceable):
                     return
                 await self._due()
 

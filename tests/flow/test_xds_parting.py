@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import grpc
 import grpc.aio
+import pytest
 
 from meltemi.testing.resources import ROUTE, cluster, route
-from meltemi.testing.xds_client import delta_request
+from meltemi.testing.xds_client import delta_request, sotw_request
 from meltemi.xds.limits import Limits
 from meltemi.xds.resource import CLUSTER
-from tests.flow.xds_rig import DELTA, PATIENCE, Client, Rig
+from tests.flow.xds_rig import DELTA, PATIENCE, SOTW, Client, Rig
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -146,6 +147,26 @@ async def test_a_stream_past_its_age_ends_as_soon_as_it_was_given_something() ->
         stream.retire()
         rig.publish(route("later"))
         assert (await client.hear()).names == ("later",)
+        assert (await client.end())[0] is OK
+
+
+@pytest.mark.parametrize("method", [SOTW, DELTA], ids=["sotw", "delta"])
+async def test_a_stream_past_its_age_stays_while_its_end_would_take_clusters_away(
+    method: str,
+) -> None:
+    rig, request = Rig(Limits(age=3600)), sotw_request if method == SOTW else delta_request
+    async with rig.server.serve("127.0.0.1:0") as rig.port, rig.client(method) as client:
+        await client.say(request(CLUSTER, node="proxy"))
+        first = await client.hear()
+        await client.say(request(CLUSTER, nonce=first.nonce))
+        rig.remove(cluster("a"))
+        [stream] = await rig.joined(1)
+        stream.retire()
+        if method == SOTW:
+            await client.say(request(ROUTE, ["r"]))
+            assert (await client.hear()).bodies == (b"r=1",)
+            rig.publish(cluster("a", content="2"))
+            assert (await client.hear()).bodies == (b"a=2",)
         assert (await client.end())[0] is OK
 
 

@@ -120,6 +120,10 @@ class Rig:
         changes = {resource.key: resource for resource in resources}
         self.group.publish(self.group.snapshot.replace(changes), changes.keys())
 
+    def remove(self, *resources: Resource) -> None:
+        changes = dict.fromkeys(resource.key for resource in resources)
+        self.group.publish(self.group.snapshot.replace(changes), changes.keys())
+
     @asynccontextmanager
     async def client(self, method: str = SOTW) -> AsyncGenerator[Client]:
         options = [("grpc.max_receive_message_length", -1)]
