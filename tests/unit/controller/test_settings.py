@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from meltemi.controller.admin.security import AdminSecurity
 from meltemi.controller.identity import Security
 from meltemi.controller.settings import ConfigError, Settings, read
 from meltemi.xds.credentials import TlsFiles
@@ -67,3 +68,10 @@ def test_a_port_is_exposed_only_if_that_is_asked_for_and_never_with_tls() -> Non
     assert read({"MELTEMI_PLAINTEXT": "1"}).security == Security(exposed=True)
     with pytest.raises(ConfigError, match="exclude each other"):
         read({**TLS, "MELTEMI_PLAINTEXT": "1"})
+
+
+def test_the_admin_port_is_secured_by_files() -> None:
+    found = read({"MELTEMI_ADMIN_TOKEN_FILE": "/t"}).admin
+    assert found == AdminSecurity(Path("/t"))
+    with pytest.raises(ConfigError, match="MELTEMI_ADMIN_TLS_KEY is not set"):
+        read({"MELTEMI_ADMIN_TLS_CERT": "/c"})
