@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
 from meltemi.controller.tuning import NUMBERS, Number, Tuning, tuning
 from meltemi.xds.limits import Limits
 
+LIMITS = (Path(__file__).parents[3] / "docs/limits.md").read_text()
 EACH = pytest.mark.parametrize("number", NUMBERS, ids=lambda number: number.name)
 
 
@@ -78,3 +80,10 @@ def test_a_part_of_a_stream_cannot_be_counted() -> None:
 def test_changes_cannot_be_held_for_less_than_the_quiet_that_they_wait_for() -> None:
     with pytest.raises(ValueError, match="HOLD_OFF_LONGEST"):
         tuning({"M_HOLD_OFF": "1"}, "M_")
+
+
+@EACH
+def test_the_page_on_limits_has_the_number_with_its_default_and_bounds(number: Number) -> None:
+    default = f"{value(Tuning(), number):.10g}"
+    bounds = f"{number.low:.10g} to {number.high:.10g}" + ", or 0 for never" * number.off
+    assert f"| {default} | `MELTEMI_{number.name}` | {bounds} |" in LIMITS
