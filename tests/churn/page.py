@@ -64,9 +64,11 @@ their own, {failed:,} failed**; {total:,} changes, {snapshots:,} snapshots, {res
 
 - While Meltemi cannot be reached, and for a moment before and after, endpoints come but none goes
   that answers: when it is back it cannot know which ones the proxy had, so it cannot bring new
-  hosts in before the old ones go.
+  hosts in before the old ones go. Where all were exchanged meanwhile, calls fail for about a
+  millisecond, until the first check.
 - In SotW no cluster that calls use disappears during an outage, and none lingers when it begins:
-  a proxy has no way to say in this dialect which clusters it still uses. In delta they linger.
+  a proxy has no way to say in this dialect which clusters it still uses, so they go before the
+  routes to new ones come, and calls fail until those are warm. In delta they linger.
 - A file that is broken while Meltemi starts has no last good state. The rules in it are not in
   force until it is repaired; a service in it would not be there, so only files with rules are
   broken.
