@@ -26,7 +26,8 @@ def serve(
     admin: Annotated[
         str,
         typer.Option(
-            metavar="HOST:PORT", help="Health, readiness, proxies and findings; loopback only."
+            metavar="HOST:PORT",
+            help="Health, metrics, proxies and findings; off loopback with tokens.",
         ),
     ] = "127.0.0.1:18080",
     tls_cert: Annotated[

@@ -28,6 +28,7 @@ official: Any = import_module("envoy.service.status.v3.csds_pb2")
 
 BACKENDS = {"v1": Address("127.0.0.1", 1)}
 LISTENER = "envoy.config.listener.v3.Listener"
+NACKS = f'meltemi_xds_nacks_total{{type="{LISTENER}"}}'
 
 
 async def command(meltemi: MeltemiProcess) -> tuple[int, dict[str, Any]]:
@@ -65,12 +66,11 @@ async def csds(meltemi: MeltemiProcess) -> dict[str, Any]:
     return {each.name: each for each in config.generic_xds_configs if LISTENER in each.type_url}
 
 
-async def nacks(meltemi: MeltemiProcess) -> int:
-    """How many refused listeners the metrics count."""
+async def metric(meltemi: MeltemiProcess, series: str) -> float:
+    """The value of one series."""
     page = (await meltemi.get("/metrics")).body.decode()
-    prefix = f'meltemi_xds_nacks_total{{type="{LISTENER}"}} '
-    (line,) = [line for line in page.splitlines() if line.startswith(prefix)]
-    return int(float(line.removeprefix(prefix)))
+    (line,) = [line for line in page.splitlines() if line.startswith(f"{series} ")]
+    return float(line.removeprefix(f"{series} "))
 
 
 async def test_what_envoy_refuses_is_told_everywhere_until_it_accepts(tmp_path: Path) -> None:
@@ -94,7 +94,9 @@ async def test_what_envoy_refuses_is_told_everywhere_until_it_accepts(tmp_path: 
             refused = (await csds(meltemi))[name]
             assert refused.config_status == official.ConfigStatus.ERROR
             assert "Address already in use" in refused.error_state.details
-            assert await nacks(meltemi) == 1
+            assert await metric(meltemi, NACKS) == 1
+
+            assert await metric(meltemi, "meltemi_convergence_seconds_count") == 0
 
             other = free_port()
             save(tmp_path / "service.yaml", entry("dubbo", other, BACKENDS))
@@ -105,5 +107,6 @@ async def test_what_envoy_refuses_is_told_everywhere_until_it_accepts(tmp_path: 
             assert {each.config_status for each in accepted.values()} == {
                 official.ConfigStatus.SYNCED
             }
-            assert await nacks(meltemi) == 1
+            assert await metric(meltemi, NACKS) == 1
+            assert await metric(meltemi, "meltemi_convergence_seconds_count") == 1
             assert set(await envoy.listeners()) == {f"greeter.example_{other}"}

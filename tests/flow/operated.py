@@ -54,9 +54,12 @@ class Operated:
     admin: int
     tls: ssl.SSLContext | None = None
 
-    async def ask(self, target: str, token: str = "", method: str = "GET") -> Answer:
-        """One request to the admin port."""
+    async def ask(
+        self, target: str, token: str = "", method: str = "GET", host: str = ""
+    ) -> Answer:
+        """One request to the admin port, perhaps under another name."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers |= {"Host": host} if host else {}
         return await asyncio.to_thread(self._ask, target, method, headers)
 
     def _ask(self, target: str, method: str, headers: dict[str, str]) -> Answer:

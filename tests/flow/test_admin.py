@@ -168,6 +168,18 @@ async def test_nothing_can_be_done_but_looking(folder: Path, method: str) -> Non
             assert (await meltemi.ask(page, method=method)).status == 405
 
 
+async def test_a_page_of_somebody_else_in_a_browser_of_this_machine_reads_nothing(
+    folder: Path, tokens: AdminSecurity
+) -> None:
+    async with operated(folder) as meltemi:
+        for host in ("localhost", "127.0.0.1:18080", "[::1]:18080"):
+            assert (await meltemi.ask("/proxies", host=host)).status == 200
+        for host in ("evil.example", "127.0.0.1.evil.example:18080", "10.0.0.1", "[evil"):
+            assert (await meltemi.ask("/proxies", host=host)).status == 421
+    async with operated(folder, tokens) as meltemi:
+        assert (await meltemi.ask("/proxies", ROOT, host="meltemi.example")).status == 200
+
+
 async def test_proxies_are_narrowed_by_id_and_namespace(folder: Path) -> None:
     async with peopled(folder) as meltemi:
         (proxy,) = (await meltemi.ask("/proxies?id=edge-bank")).data

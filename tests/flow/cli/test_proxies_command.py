@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from meltemi.controller.admin.security import AdminSecurity
+from meltemi.testing.control_plane import MeltemiProcess
 from meltemi.testing.xds_client import sotw_request
 from meltemi.xds.resource import CLUSTER, ENDPOINT
 from tests.flow.operated import Operated, introduce, operated
@@ -145,3 +146,16 @@ async def test_what_is_not_meltemi_is_told(run: Run, tmp_path: Path) -> None:
         result = await asyncio.to_thread(run, "proxies", "--server", f"http://127.0.0.1:{port}")
     assert result.exit_code == 3
     assert "does not answer as Meltemi does" in result.stderr
+
+
+async def test_a_server_takes_its_tokens_from_the_environment(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"{TOKEN} *\n")
+    monkeypatch.setenv("MELTEMI_ADMIN_TOKEN_FILE", str(tokens))
+    async with MeltemiProcess(rules(tmp_path)) as meltemi:
+        server = ("--server", f"http://{meltemi.admin}")
+        assert (await asyncio.to_thread(run, "proxies", *server)).exit_code == 2
+        known = await asyncio.to_thread(run, "proxies", *server, "--token-file", tokens)
+        assert (known.exit_code, known.stdout) == (0, "no proxy is connected\n")
