@@ -103,6 +103,7 @@ class AdsServer:
         self._numbers = count(1)
         self._door = Door(self._limits)
         self._shelf = Shelf()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._open: dict[asyncio.Task[Any], Stream] = {}
         self._arrivals: set[asyncio.Timeout] = set()
         self._stopping = False
@@ -163,8 +164,11 @@ class AdsServer:
         for stream, moment in zip(self._open.values(), moments, strict=True):
             loop.call_later(moment, stream.finish)
         late = loop.call_later(grace * LATE, self._cut)
-        await refusing
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace)
         late.cancel()
+        await server.stop(None)  # what else is offered on the port may be idle
+        await refusing
 
     def _cut(self) -> None:
         for stream in self._open.values():
@@ -191,12 +195,15 @@ class AdsServer:
         )
 
     async def _serve_stream(self, dialect: Dialect[Any], only: TypeUrl, context: Context) -> None:
+        task = _this_task()
+        self._tasks.add(task)
         try:
             await self._serve_until_wrong(dialect, only, context)
         except grpc.aio.InternalError:
             return  # what grpc raises from any operation when the peer has gone
         finally:
-            self._open.pop(_this_task(), None)
+            self._tasks.discard(task)
+            self._open.pop(task, None)
 
     async def _serve_until_wrong(
         self, dialect: Dialect[Any], only: TypeUrl, context: Context

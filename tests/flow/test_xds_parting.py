@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
@@ -106,6 +106,23 @@ async def test_a_silent_stream_does_not_hold_up_the_end() -> None:
             await talks.say(delta_request(CLUSTER, node="proxy"))
             await talks.hear()  # the streams of a connection begin in order
         assert (await silent.end())[0] is UNAVAILABLE
+
+
+async def test_an_idle_call_of_something_else_on_the_port_does_not_hold_up_the_end() -> None:
+    idle = asyncio.Event()
+
+    async def something_else(*_: object) -> None:
+        idle.set()
+        await asyncio.Event().wait()
+
+    method: Any = grpc.stream_stream_rpc_method_handler(something_else)
+    rig = Rig(Limits(grace=3600))
+    rig.server.offer(grpc.method_handlers_generic_handler("else", {"Call": method}))
+    async with AsyncExitStack() as stack:
+        async with asyncio.timeout(PATIENCE), rig.server.serve("127.0.0.1:0") as rig.port:
+            await stack.enter_async_context(rig.client("/else/Call"))
+            await idle.wait()
+        assert idle.is_set()
 
 
 async def test_a_stream_of_age_ends_well_and_the_next_one_is_served() -> None:
