@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from meltemi.controller import plane
 from meltemi.protocols.types import type_table
@@ -18,9 +18,9 @@ from meltemi.xds.resource import Removal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Set
+    from pathlib import Path
 
     from meltemi.xds.resource import TypeRules
-    from tests.envoy.rig import Serve
 
 
 def without_gating(rules: TypeRules) -> TypeRules:
@@ -45,24 +45,26 @@ def _serve_by(change: Callable[[TypeRules], TypeRules]) -> None:
     plane.type_table = naive  # type: ignore[attr-defined]
 
 
-def _adopt_nothing() -> None:
-    """After a reconnect, clusters that only the proxy knows do not linger."""
+def _remove_on_reconnect() -> None:
+    """After a reconnect, clusters that only the proxy knows go at once."""
+    adopt = Release.adopt
 
-    def nothing(_: Release, names: Set[str]) -> None:
-        del names
+    def at_once(release: Any, names: Set[str]) -> None:
+        adopt(release, names)
+        release._leaving = dict.fromkeys(release._leaving, 0.0)
 
-    Release.adopt = nothing  # type: ignore[assignment, method-assign]
+    Release.adopt = at_once  # type: ignore[assignment, method-assign]
 
 
 CONTROLS: Mapping[str, Callable[[], None]] = {
     "without-gating": partial(_serve_by, without_gating),
     "without-linger": partial(_serve_by, without_linger),
     "without-order": partial(_serve_by, without_order),
-    "without-linger-after-reconnect": _adopt_nothing,
+    "without-linger-after-reconnect": _remove_on_reconnect,
 }
 
 
-def naive(control: str) -> Serve:
+def naive(control: str) -> Callable[[Path], MeltemiProcess]:
     """For stages: the process of ``MeltemiProcess``, changed."""
     assert control in CONTROLS
     return partial(MeltemiProcess, program=("-m", "tests.envoy.naive", control))
