@@ -22,13 +22,13 @@ from meltemi.controller.loop import Loop
 from meltemi.controller.metrics import Metrics
 from meltemi.controller.nodes import LONGEST_ID, profile
 from meltemi.controller.presets import preset
-from meltemi.controller.proxies import Member, refusal_problems
+from meltemi.controller.proxies import refusal_problems
 from meltemi.controller.redaction import Redactor
+from meltemi.controller.roster import Roster
 from meltemi.controller.sieve import Sieve
 from meltemi.controller.sources import Synced
 from meltemi.controller.store import Store
 from meltemi.controller.turnover import Turnover
-from meltemi.controller.unsupported import unsupported
 from meltemi.protocols.compiler import Compiler
 from meltemi.protocols.group import NOWHERE
 from meltemi.protocols.types import type_table
@@ -43,10 +43,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
 
     from meltemi.controller.metrics import Reading
+    from meltemi.controller.proxies import Member
     from meltemi.controller.settings import Settings
     from meltemi.controller.sources import Source
-    from meltemi.controller.unsupported import Unsupported
-    from meltemi.protocols.group import Group, GroupKey
+    from meltemi.protocols.group import Group
     from meltemi.protocols.piece import PieceKey
     from meltemi.protocols.problem import Problem
     from meltemi.protocols.registry import Registry
@@ -72,11 +72,10 @@ NO_STREAM = 0
 LONGEST_TEXT = 1000
 """Characters of a text in the log that may quote a proxy's words."""
 
-log: Any = structlog.get_logger("meltemi")
-
-
 PLUGIN_FAILED = "MEL0502"
 """Its cause is an exception of somebody else's code, which may quote anything."""
+
+log: Any = structlog.get_logger("meltemi")
 
 
 class ControlPlane:
@@ -94,7 +93,6 @@ class ControlPlane:
         types = type_table(registry.route_types)
         self.metrics = Metrics([rules.type_url for rules in types], self._readings)
         self._convergence = Convergence(self.metrics.converged)
-        self._unsupported: dict[GroupKey, tuple[Unsupported, ...]] = {}
         self._source = source
         self._heard: float | None = None
         self._synced = False
@@ -121,6 +119,7 @@ class ControlPlane:
             self.metrics.compiled,
         )
         self._fleet = Fleet(registry, self._loop, exposed=security.exposed)
+        self._roster = Roster(self._fleet, self._compiler, self.store.mesh)
         self._ads = AdsServer(
             types,
             self._join,
@@ -145,17 +144,7 @@ class ControlPlane:
 
     def members(self) -> dict[int, Member]:
         """The open streams by number."""
-        return {
-            stream.number: Member(key, stream.session, streams.snapshot, self._lacking(key))
-            for key, streams in self._fleet
-            for stream in streams
-        }
-
-    def _lacking(self, key: GroupKey) -> tuple[Unsupported, ...]:
-        if (known := self._unsupported.get(key)) is None:
-            known = unsupported(self._compiler.group(key), self.store.mesh)
-            self._unsupported[key] = known
-        return known
+        return self._roster.members()
 
     def _readings(self) -> Iterator[Reading]:
         now = Present(
@@ -164,7 +153,7 @@ class ControlPlane:
             heard=None if self._heard is None else monotonic() - self._heard,
             held=self._loop.held,
             groups=sum(1 for _ in self._compiler.groups()),
-            sessions=((each.number, each.session) for _, group in self._fleet for each in group),
+            sessions=self._roster.sessions(),
             status=self.status,
             identities=self.store.identities(),
             findings=self.findings,
@@ -232,7 +221,7 @@ class ControlPlane:
         """After a round: what is wrong now, and what of it is new."""
         self._learn()
         self._learned = False
-        self._unsupported.clear()
+        self._roster.recompiled()
         for key, text in self._compiler.failures.items():
             if self._failing.get(key) != text:
                 shown = self.redactor.text(text)

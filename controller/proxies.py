@@ -10,7 +10,7 @@ from meltemi.protocols.problem import Problem
 from meltemi.xds.status import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from meltemi.controller.unsupported import Unsupported
     from meltemi.protocols.group import GroupKey
@@ -25,14 +25,14 @@ UNSUPPORTED = "UNSUPPORTED"
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A stream as the fleet knows it: its group, what it should hold, and the protocols in its
-    scope that the proxy cannot speak.
+    """A stream as the fleet knows it: its group, what it should hold, and how to find out which
+    protocols in the scope of a group its proxies cannot speak.
     """
 
     group: GroupKey
     session: Session[Any]
     snapshot: Snapshot
-    unsupported: tuple[Unsupported, ...] = ()
+    lacking: Callable[[GroupKey], tuple[Unsupported, ...]]
 
     @property
     def namespace(self) -> str:
@@ -87,7 +87,7 @@ class StreamRecord(TypedDict):
 
 
 def describe(status: Status, members: Mapping[int, Member], now: float) -> list[StreamRecord]:
-    """The open streams, oldest first, as programs read them."""
+    """These of the open streams, oldest first, as programs read them."""
     return [
         _stream(number, stream, members[number], now)
         for number, stream in status.numbered().items()
@@ -115,7 +115,7 @@ def _stream(number: int, stream: StreamStatus, member: Member, now: float) -> St
                 "reason": each.reason,
                 "origins": [str(origin) for origin in each.origins],
             }
-            for each in member.unsupported
+            for each in member.lacking(member.group)
         ],
     }
 

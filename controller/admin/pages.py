@@ -71,14 +71,13 @@ class Pages:
     async def proxies(self, request: Request) -> Response:
         """``[StreamRecord]``; ``?id=`` and ``?namespace=`` narrow it."""
         wanted, sees = request.query_params.get("id"), _narrowed(request)
-        streams = describe(self._plane.status, self._plane.members(), monotonic())
-        return JSONResponse(
-            [
-                stream
-                for stream in streams
-                if sees(stream["namespace"]) and wanted in (None, stream["id"])
-            ]
-        )
+        nodes = self._plane.status.numbered()
+        members = {
+            number: member
+            for number, member in self._plane.members().items()
+            if sees(member.namespace) and wanted in (None, nodes[number].node.id)
+        }
+        return JSONResponse(describe(self._plane.status, members, monotonic()))
 
     async def findings(self, request: Request) -> Response:
         """``[FindingRecord]``; ``?namespace=`` narrows it."""

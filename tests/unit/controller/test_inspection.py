@@ -32,7 +32,7 @@ def inspection(*, exposed: bool = False) -> Inspection:
     for number, namespace in enumerate(("shop", "bank"), 1):
         status.opened(number, Node(f"edge-{namespace}", "", {}), LOCAL, 0.0)
         session = Session(Delta(), RULES, Snapshot(), node_id="", identifier="", drain=1.0)
-        members[number] = Member(make.group(namespace=namespace), session, Snapshot())
+        members[number] = Member(make.group(namespace=namespace), session, Snapshot(), lambda _: ())
     redactor = Redactor()
     redactor.learn(["open sesame"])
     return Inspection(status, lambda: members, redactor, exposed=exposed)

@@ -22,7 +22,7 @@ WORLD = Snapshot.of([cluster("a"), listener("l", "a")])
 
 def member(*lacking: Unsupported, only: str = "") -> Member:
     session = Session(Delta(), RULES, WORLD, node_id="edge", identifier="", drain=1.0, only=only)
-    return Member(make.group(namespace="shop"), session, WORLD, lacking)
+    return Member(make.group(namespace="shop"), session, WORLD, lambda _: lacking)
 
 
 def opened() -> Status:
