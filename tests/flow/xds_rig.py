@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -17,7 +18,7 @@ from meltemi.xds.snapshot import Snapshot
 from meltemi.xds.status import Status
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
     from meltemi.xds.limits import Limits
     from meltemi.xds.peer import Peer
@@ -76,14 +77,21 @@ class Observed(Status):
 class Rig:
     """A server with one group, and its clients."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(
+        self, limits: Limits | None = None, clock: Callable[[], float] = monotonic
+    ) -> None:
         self.status = Observed()
         self.nodes: list[Node] = []
         self.emptied = asyncio.Event()
         self.group = Group(WORLD, on_empty=lambda _: self.emptied.set())
         self.turned_away: list[tuple[str, str]] = []
         self.server = AdsServer(
-            RULES, self.resolve, self.status, limits=limits, turned_away=self._turned_away
+            RULES,
+            self.resolve,
+            self.status,
+            limits=limits,
+            turned_away=self._turned_away,
+            clock=clock,
         )
         self.server.ready = True
         self.port = 0
@@ -133,8 +141,10 @@ class Rig:
 
 
 @asynccontextmanager
-async def serving(limits: Limits | None = None) -> AsyncGenerator[Rig]:
-    rig = Rig(limits)
+async def serving(
+    limits: Limits | None = None, clock: Callable[[], float] = monotonic
+) -> AsyncGenerator[Rig]:
+    rig = Rig(limits, clock)
     async with rig.server.serve("127.0.0.1:0") as port:
         rig.port = port
         yield rig
