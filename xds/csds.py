@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -14,7 +15,7 @@ from meltemi.xds.server import Refused
 from meltemi.xds.stream import read_request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import AsyncGenerator, Callable, Iterable
 
     from meltemi.xds.client_status import Client
     from meltemi.xds.peer import Peer
@@ -56,19 +57,14 @@ class ClientStatusDiscovery:
         )
 
     async def _fetch(self, raw: bytes, context: Context) -> bytes:
-        return await self._answer(raw, context)
+        async with _refusing(context):
+            return await self._status(raw, self._peer(context))
 
     async def _stream(self, _: object, context: Context) -> None:
-        while (raw := await read_request(context)) is not None:
-            await context.write(await self._answer(raw, context))
-
-    async def _answer(self, raw: bytes, context: Context) -> bytes:
-        try:
-            return await self._status(raw, self._peer(context))
-        except (MatchError, DecodeError) as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        except Refused as refused:
-            await context.abort(refused.code, refused.message)
+        async with _refusing(context):
+            self._clients(self._peer(context))  # who may not ask may not stay
+            while (raw := await read_request(context)) is not None:
+                await context.write(await self._status(raw, self._peer(context)))
 
     async def _status(self, raw: bytes, peer: Peer) -> bytes:
         allowed = self._clients(peer)
@@ -86,6 +82,17 @@ class ClientStatusDiscovery:
             response.config.append(client_config(client, contents))
             await asyncio.sleep(0)  # streams have their turn
         return response.SerializeToString()
+
+
+@asynccontextmanager
+async def _refusing(context: Context) -> AsyncGenerator[None]:
+    """Ends a call with what is wrong with it."""
+    try:
+        yield
+    except (MatchError, DecodeError) as error:
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+    except Refused as refused:
+        await context.abort(refused.code, refused.message)
 
 
 def _nothing(_: Resource) -> None:
