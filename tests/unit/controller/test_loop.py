@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from meltemi.controller.holdoff import HoldOff
@@ -144,3 +145,32 @@ async def test_a_loop_that_ends_lets_go_of_who_waits_for_it() -> None:
         await asyncio.sleep(0)
     async with asyncio.timeout(PATIENCE_S):
         await flushing
+
+
+async def test_what_is_published_is_as_old_as_its_oldest_change() -> None:
+    async with running() as rig:
+        before = monotonic()
+        await rig.after(service("first"))
+        assert rig.loop.arrived is not None
+        assert before <= rig.loop.arrived <= monotonic()
+        rig.loop.submit([service("held")])
+        after = monotonic()
+        await rig.after(service("first"), endpoints("first", 1))
+        assert rig.loop.held > 0
+        await rig.loop.flush()
+        assert rig.loop.arrived <= after
+        assert rig.loop.held == 0
+
+
+async def test_endpoints_that_overtake_held_changes_are_as_old_as_themselves() -> None:
+    async with running() as rig:
+        await rig.after(service("first"), endpoints("first", 1))
+        rig.loop.submit([service("held")])
+        while not rig.loop.held:  # noqa: ASYNC110  # a round that holds everything tells nobody
+            await asyncio.sleep(0)
+        between = monotonic()
+        await rig.after(endpoints("first", 2))
+        assert rig.loop.arrived is not None
+        assert rig.loop.arrived >= between
+        await rig.loop.flush()
+        assert rig.loop.arrived < between
