@@ -23,7 +23,8 @@ class MeltemiProcess:
 
     ``rules`` is the file or folder that it watches. ``xds`` and ``admin`` are free loopback ports
     that stay the same over ``restart``. ``folder`` keeps the log (``meltemi.log``). ``program``:
-    what Python is told to run.
+    what Python is told to run. ``host``: on another loopback address than the usual one nobody's
+    outgoing connection can take its ports while it is down.
     """
 
     def __init__(
@@ -33,10 +34,11 @@ class MeltemiProcess:
         extra_args: Sequence[str] = (),
         folder: Path | None = None,
         program: Sequence[str] = ("-m", "meltemi"),
+        host: str = LOOPBACK,
     ) -> None:
         xds, admin = free_ports(2)
-        self.xds = Address(LOOPBACK, xds)
-        self.admin = Address(LOOPBACK, admin)
+        self.xds = Address(host, xds)
+        self.admin = Address(host, admin)
         self._rules = rules
         self._args = tuple(extra_args)
         self._folder = folder

@@ -245,7 +245,7 @@ async def run(
     began = asyncio.get_running_loop().time()
     totals, rules = Totals(), folder / "rules"
     rules.mkdir()
-    meltemi = MeltemiProcess(rules, folder=folder, program=program(control))
+    meltemi = MeltemiProcess(rules, folder=folder, program=program(control), host=BIND)
     relay = Relay(meltemi.xds)
     patience = PATIENCE_OF_CONTROLS_S if control else PATIENCE_S
     checks = Checks(rules, BIND, delta=cell.delta, patience_s=patience)
