@@ -5,26 +5,22 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from meltemi.protocols.types import type_table
 from meltemi.testing.envoy_binary import ENVOY_VERSION, ENVOY_VERSIONS
 from meltemi.testing.ports import LOOPBACK, Address, unanswered_address
-from meltemi.testing.standalone import embedded_meltemi
-from meltemi.xds.resource import Removal
 from tests.abilities import Seen, saw
+from tests.envoy.naive import naive
 from tests.envoy.rig import PATIENCE_S, SPEECHES, route, share, staged, trouble
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable
+    from collections.abc import AsyncGenerator
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from meltemi.testing.report import Report
-    from meltemi.xds.resource import TypeRules
     from tests.envoy.rig import Serve, Stage
 
 pytestmark = pytest.mark.envoy
@@ -96,30 +92,12 @@ async def without_the_old_clusters(stage: Stage) -> None:
     assert share(await stage.calls(), "v3") == 1
 
 
-def naive_table(route_types: Iterable[str]) -> tuple[TypeRules, ...]:
-    """The same types, in the same order, of a control plane that waits for nothing."""
-    return tuple(
-        replace(
-            rules,
-            gated=False,
-            removal=Removal.AT_ONCE if rules.removal is Removal.LINGER else rules.removal,
-        )
-        for rules in type_table(route_types)
-    )
-
-
 @by_protocol
 async def test_without_make_before_break_the_same_new_cluster_fails_calls(
-    tmp_path: Path, protocol: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, protocol: str
 ) -> None:
-    monkeypatch.setattr("meltemi.controller.plane.type_table", naive_table)
-    report = await of_a_new_cluster(tmp_path, protocol, embedded_meltemi)
+    report = await of_a_new_cluster(tmp_path, protocol, naive("without-order"))
     assert report.failed > 10
-
-
-async def test_with_make_before_break_an_embedded_control_plane_fails_none(tmp_path: Path) -> None:
-    """What the one above differs in is the table, not the process that the engine runs in."""
-    assert trouble(await of_a_new_cluster(tmp_path, "dubbo", embedded_meltemi)) == {}
 
 
 async def of_a_new_cluster(folder: Path, protocol: str, serve: Serve) -> Report:
