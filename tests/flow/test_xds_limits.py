@@ -421,7 +421,7 @@ async def test_a_peer_that_vanishes_behind_a_blocked_write_is_no_error(
             rig.publish(*(route(f"big{number}", content="x" * 8_000_000) for number in range(3)))
             await stuck.say(delta_request(ROUTE, ["*"], node="stuck"))
             await stuck.say(delta_request(CLUSTER))
-            await stuck.call.initial_metadata()
+            await rig.joined(1)
         async with asyncio.timeout(PATIENCE):
             await rig.emptied.wait()
     assert caplog.records == []

@@ -68,7 +68,7 @@ async def test_nobody_is_let_in_while_others_are_seen_off() -> None:
         stuck = await stack.enter_async_context(rig.client(DELTA))
         rig.publish(*(route(f"big{number}", content="x" * 8_000_000) for number in range(3)))
         await stuck.say(delta_request(ROUTE, ["*"], node="stuck"))
-        await stuck.call.initial_metadata()
+        await rig.joined(1)
         stopping = asyncio.create_task(serving.aclose())
         await rig.until_stopping()
         late = await stack.enter_async_context(rig.client(DELTA))
@@ -88,7 +88,7 @@ async def test_the_grace_ends_also_for_who_does_not_read_and_who_never_spoke() -
             silent = await stack.enter_async_context(rig.client(DELTA))
             rig.publish(*(route(f"big{number}", content="x" * 8_000_000) for number in range(3)))
             await stuck.say(delta_request(ROUTE, ["*"], node="stuck"))
-            await stuck.call.initial_metadata()
+            await rig.joined(1)
             await silent.call.write(b"")
             silent.call.cancel()
         assert len(rig.group) == 0
