@@ -11,6 +11,9 @@ _LABEL = r"[A-Za-z0-9_]([-A-Za-z0-9_]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
 _LONGEST = 253
 
+PATTERN = _HOST.pattern
+"""What ``flaw`` asks of a host besides its length and that it is no address."""
+
 
 def service_host(namespace: str, name: str) -> str:
     """The host of a Kubernetes Service."""

@@ -21,6 +21,7 @@ Count = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 PercentValue = Annotated[float, Meta(ge=0, le=100)]
 
 _DURATION = re.compile(r"(\d{1,12}(\.\d{1,9})?(ns|us|µs|ms|s|m|h))+")
+DURATION_PATTERN = _DURATION.pattern
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _LONGEST = 365 * 24 * 3600.0

@@ -9,6 +9,7 @@ import typer
 from meltemi.cli.bootstrap import bootstrap
 from meltemi.cli.compile import compile_
 from meltemi.cli.explain import explain
+from meltemi.cli.manifests import manifests
 from meltemi.cli.plugins import plugins
 from meltemi.cli.proxies import proxies
 from meltemi.cli.serve import demo, serve
@@ -52,4 +53,5 @@ app.command()(explain)
 app.command("test")(check_cases)
 app.command()(proxies)
 app.command()(bootstrap)
+app.add_typer(manifests)
 app.command()(plugins)
