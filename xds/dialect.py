@@ -41,7 +41,8 @@ class TypeState:
     ``dirty``: names to consider in the next response. ``whole``: consider everything selected.
     ``owed``: answer even if there is nothing to say. ``names``: a SotW stream's last list.
     ``unanswered``: responses by nonce, oldest first. ``release_at``: the last response is
-    unanswered, and until then nothing follows. ``refused``: the last answer was a NACK.
+    unanswered, and until then nothing follows.
+    ``refused``: names of which it has not accepted the last version.
     """
 
     rules: TypeRules
@@ -53,7 +54,7 @@ class TypeState:
     nonce: str = ""
     unanswered: dict[str, Sent] = field(default_factory=dict[str, Sent])
     release_at: float | None = None
-    refused: bool = False
+    refused: frozenset[str] = frozenset()
 
     @property
     def due(self) -> bool:
@@ -291,13 +292,17 @@ def _gone(
 
     Clusters linger, and what goes with its parent is left alone until then.
     """
-    answers = _absences(rules, names, view, gone=names)
-    spared = rules.removal in (Removal.LINGER, Removal.WITH_PARENT)
-    return {
+    answers = list(_absences(rules, names, view, gone=names))
+    gone = {name for name, answer in answers if answer is Missing.REMOVED}
+    if rules.removal is Removal.WITH_PARENT:
+        view.spare(Key(rules.type_url, name) for name in sorted(gone))
+    changed = {
         name
         for name, answer in answers
-        if (answer.version != initial[name] if isinstance(answer, Resource) else not spared)
+        if isinstance(answer, Resource) and answer.version != initial[name]
     }
+    spared = rules.removal in (Removal.LINGER, Removal.WITH_PARENT)
+    return changed if spared else changed | gone
 
 
 def _absences(

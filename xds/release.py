@@ -65,6 +65,7 @@ class Release:
         self._fresh: dict[str, _Sent] = {}
         self._held: set[Key] = set()
         self._leaving: dict[str, float | None] = {}
+        self._spared: tuple[Key, ...] = ()
         self._overlay: dict[TypeUrl, dict[str, Resource | None]] = {}
 
     # What the stream sees
@@ -135,6 +136,10 @@ class Release:
         for name in names - self._cluster_table().keys():
             if self._asked.selects(name):
                 self._leaving[name] = None
+
+    def spare(self, keys: Iterable[Key]) -> None:
+        """The proxy holds these, which nobody here knows: perhaps for a cluster that lingers."""
+        self._spared = (*self._spared, *keys)
 
     def follow(self, asked: Subscription) -> Collection[Key]:
         """The stream asks for other clusters. Returns what it sees differently now."""
@@ -207,7 +212,11 @@ class Release:
         for name in gone:
             self._fresh.pop(name, None)
             self._forget_leaving(name)
-        return [*(Key(self._clusters or "", name) for name in gone), *self._settle()]
+        return [
+            *(Key(self._clusters or "", name) for name in gone),
+            *self._give_up(),
+            *self._settle(),
+        ]
 
     def deadline(self, *, quiet: bool) -> float | None:
         """When ``tick`` will have something to do, if nothing else happens before."""
@@ -304,6 +313,14 @@ class Release:
         for name, due in self._leaving.items():
             if due is None and name not in named:
                 self._leaving[name] = now + self._drain
+
+    def _give_up(self) -> Iterable[Key]:
+        """What was spared, once no cluster can need it any more."""
+        asked = self._asked.wildcard or self._asked.named
+        if self._leaving or (self._clusters and not asked):
+            return ()
+        spared, self._spared = self._spared, ()
+        return (key for key in spared if self.get(key) is None)
 
     def _forget_leaving(self, name: str) -> None:
         del self._leaving[name]

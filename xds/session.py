@@ -222,9 +222,15 @@ class Session(Generic[R]):
     def _quiet(self) -> bool:
         """Whether lingering clusters may go: the proxy has accepted whatever named them."""
         return self._release.lingering and not any(
-            state.rules.gated and (state.due or state.refused or state.release_at is not None)
+            state.rules.gated
+            and (state.due or state.release_at is not None or self._refuses(state))
             for state in self._states.values()
         )
+
+    def _refuses(self, state: TypeState) -> bool:
+        """Whether the proxy may use an older version of something, and clusters that it names."""
+        type_url = state.rules.type_url
+        return any(self._release.get(Key(type_url, name)) is not None for name in state.refused)
 
     def _first_due(self, now: float) -> bytes | None:
         for type_url in self._rules:
@@ -284,17 +290,20 @@ class Session(Generic[R]):
         last = covered[-1]
         if request.nonce == state.nonce:
             state.release_at = None
-        state.refused = request.error is not None
         event: Acked | Nacked
         refused: frozenset[str] = frozenset()
         if request.error is None:
             names = last.names.union(*(sent.names for sent in covered[:-1]))
+            state.refused -= names
             waited = now - last.at
             event = Acked(state.rules.type_url, last.version, request.nonce, names, waited)
         else:
             event = self._nacked(state, request.nonce, request.error, covered)
-            if event.named:
-                refused = frozenset(resource.name for resource in event.suspects)
+            suspects = frozenset(resource.name for resource in event.suspects)
+            if event.named:  # then the rest is in force
+                refused = suspects
+                state.refused = state.refused.difference(*(sent.names for sent in covered))
+            state.refused |= suspects
         if self._lingers(state):
             self._touch(self._release.answered(last.number, refused))
         return (event,)
