@@ -29,6 +29,7 @@ MESSAGE_LIMIT = 4096
 
 _WORTH_REMEMBERING = 512  # bytes of names; below, parsing costs as much as recognising
 _WORTH_SHARING = 1024 * 1024  # bytes of names; above, what is shared would be a burden
+_LONGEST_VARINT = 10  # bytes
 
 
 class ProtocolError(Exception):
@@ -255,7 +256,7 @@ def _parse(raw: bytes) -> tuple[pb.DiscoveryRequest, Names]:
     names = share(frozenset(message.resource_names))
     if len(raw) < _WORTH_REMEMBERING:
         return message, Names(names)
-    section = b"".join(_text(0x1A, name) for name in message.resource_names)
+    section = pb.DiscoveryRequest(resource_names=message.resource_names).SerializeToString()
     # Fields may come in any order. Only the usual one is worth recognising.
     if len(section) < _WORTH_REMEMBERING or not raw.startswith(section, _names_offset(raw)):
         return message, Names(names)
@@ -280,21 +281,25 @@ def _recognise(raw: bytes, known: Iterable[Names]) -> tuple[pb.DiscoveryRequest,
 
 
 def _names_offset(raw: bytes) -> int:
-    """Where the names begin: version (field 1) and node (2) are written before them."""
+    """Where the names begin: version (field 1) and node (2) are written before them, once."""
     offset = 0
-    while offset < len(raw) and raw[offset] in b"\x0a\x12":
-        length, offset = _read_varint(raw, offset + 1)
-        offset += length
+    for tag in (b"\x0a", b"\x12"):
+        if raw.startswith(tag, offset):
+            length, offset = _read_varint(raw, offset + 1)
+            offset += length
     return offset
 
 
 def _read_varint(raw: bytes, offset: int) -> tuple[int, int]:
-    value = shift = 0
-    while raw[offset] & 0x80:
-        value |= (raw[offset] & 0x7F) << shift
-        shift += 7
+    """A length. Its end is not looked for in the megabytes that somebody may write instead."""
+    value = 0
+    for shift in range(0, _LONGEST_VARINT * 7, 7):
+        byte = raw[offset]
         offset += 1
-    return value | raw[offset] << shift, offset + 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, offset
+    raise DecodeError("a length has more than ten bytes")
 
 
 def _delta_message(raw: bytes) -> pb.DeltaDiscoveryRequest:

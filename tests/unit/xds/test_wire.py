@@ -221,3 +221,17 @@ def test_what_stands_before_a_body_is_encoded_once() -> None:
     made = list(resource.memo)
     wire.delta_body([resource], [])
     assert [id(part) for part in resource.memo] == [id(part) for part in made]
+
+
+@pytest.mark.parametrize("tag", [b"\x0a", b"\x12"])
+def test_a_length_without_an_end_is_not_followed(tag: bytes) -> None:
+    with pytest.raises(ProtocolError, match="a length has more than ten bytes"):
+        wire.decode_sotw(tag + b"\xff" * 1024)
+
+
+def test_fields_that_are_written_again_and_again_are_read_as_protobuf_does() -> None:
+    names = request(resource_names=MANY).SerializeToString()
+    again = b"".join(request(version_info=text).SerializeToString() for text in "abc")
+    for _ in range(2):
+        decoded = wire.decode_sotw(again + names)
+        assert (decoded.version, decoded.names.values) == ("c", frozenset(MANY))
