@@ -22,9 +22,9 @@ from meltemi.protocols.registry import PluginError, load
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from meltemi.controller.admin.security import AdminSecurity
+    from meltemi.controller.sources.kube import KubeSource
 
 log: Any = structlog.get_logger("meltemi")
 
@@ -33,14 +33,14 @@ FINE, ERRORS, USAGE, UNREACHABLE = 0, 1, 2, 3
 
 
 def serve(
-    path: Path,
+    source: FilesSource | KubeSource,
     *,
     xds: tuple[str, int],
     admin: tuple[str, int],
     given: Mapping[str, str] = MappingProxyType({}),
 ) -> int:
-    """Serve a file or folder until SIGTERM or SIGINT; gives the exit code. ``given``: settings that
-    come before those of the environment, by the same names.
+    """Serve what a source says until SIGTERM or SIGINT; gives the exit code. ``given``: settings
+    that come before those of the environment, by the same names.
     """
     try:
         configured = settings.read(given=given)
@@ -51,10 +51,10 @@ def serve(
     configured = _within_descriptors(configured)
     # Else each counter has a second series, which nobody asks for.
     disable_created_metrics()  # type: ignore[no-untyped-call]
-    source = FilesSource(path)
     plane = ControlPlane(registry, source, configured)
     try:
-        source.require()
+        if isinstance(source, FilesSource):
+            source.require()
         asyncio.run(_run(plane, xds, admin, configured.admin))
     except BaseExceptionGroup as group:
         return _failed(_first(group))

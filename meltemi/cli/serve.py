@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+from functools import partial
+from pathlib import Path  # noqa: TC003  (typer reads annotations)
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from meltemi.cli.inputs import host_and_port
 from meltemi.cli.output import fail
 
-PathArgument = Annotated[
-    Path, typer.Argument(metavar="PATH", help="A file or folder of YAML, watched.")
-]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from meltemi.controller.sources.files import FilesSource
+    from meltemi.controller.sources.kube import KubeSource
 
 
 def serve(
-    path: PathArgument,
+    path: Annotated[
+        Path | None, typer.Argument(metavar="PATH", help="A file or folder of YAML, watched.")
+    ] = None,
+    kube: Annotated[
+        bool, typer.Option("--kube", help="Serve what a Kubernetes cluster has, instead of PATH.")
+    ] = False,
+    kubeconfig: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="How to reach it.  [the pod's service account]"),
+    ] = None,
+    context: Annotated[
+        str, typer.Option(metavar="NAME", help="Which of its contexts.  [the current one]")
+    ] = "",
+    namespace: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Look at these namespaces only; may be repeated."),
+    ] = None,
     xds: Annotated[
         str,
         typer.Option(
@@ -49,11 +68,15 @@ def serve(
         typer.Option("--plaintext", help="Serve whoever can connect, on any address: no secrets."),
     ] = False,
 ) -> None:
-    """Serve the rules in PATH to Envoys.
+    """Serve the rules in PATH, or those of a cluster, to Envoys.
 
-    PATH is watched: a saved file takes effect at once. Ends with SIGTERM or Ctrl-C. Options of
+    What changes there takes effect at once. Ends with SIGTERM or Ctrl-C. Options of
     TLS are PEM files, read again whenever they change; docs/security.md says what they do.
     """
+    if kube == (path is not None):
+        fail("write either a PATH or --kube, to say whose rules are served")
+    if not kube and (kubeconfig or context or namespace):
+        fail("--kubeconfig, --context and --namespace go with --kube")
     addresses = host_and_port("--xds", xds), host_and_port("--admin", admin)
     given = {
         "MELTEMI_TLS_CERT": tls_cert,
@@ -64,8 +87,23 @@ def serve(
     }
     from meltemi.controller.app import serve as run
 
+    source = _cluster(kubeconfig, context, namespace or ()) if path is None else _files(path)
     set_here = {name: str(value) for name, value in given.items() if value is not None}
-    raise typer.Exit(run(path, xds=addresses[0], admin=addresses[1], given=set_here))
+    raise typer.Exit(run(source, xds=addresses[0], admin=addresses[1], given=set_here))
+
+
+def _files(path: Path) -> FilesSource:
+    from meltemi.controller.sources.files import FilesSource
+
+    return FilesSource(path)
+
+
+def _cluster(kubeconfig: Path | None, context: str, namespaces: Sequence[str]) -> KubeSource:
+    from meltemi.controller.sources.kube import KubeSource
+    from meltemi.controller.sources.kube.api import configuration
+
+    connect = partial(configuration, str(kubeconfig or ""), context)
+    return KubeSource(connect, namespaces=namespaces)
 
 
 def demo(

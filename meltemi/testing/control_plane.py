@@ -21,7 +21,8 @@ READY_S = 30.0
 class MeltemiProcess:
     """``async with MeltemiProcess(rules) as meltemi``: ready at entry (``/readyz``), ended at exit.
 
-    ``rules`` is the file or folder that it watches. ``xds`` and ``admin`` are free loopback ports
+    ``rules`` is the file or folder that it watches, None where ``extra_args`` say what to serve.
+    ``xds`` and ``admin`` are free loopback ports
     that stay the same over ``restart``. ``folder`` keeps the log (``meltemi.log``). ``program``:
     what Python is told to run. ``host``: on another loopback address than the usual one nobody's
     outgoing connection can take its ports while it is down.
@@ -29,7 +30,7 @@ class MeltemiProcess:
 
     def __init__(
         self,
-        rules: Path,
+        rules: Path | None,
         *,
         extra_args: Sequence[str] = (),
         folder: Path | None = None,
@@ -66,7 +67,8 @@ class MeltemiProcess:
 
         Raises ServerProcessError with the end of the log.
         """
-        argv: list[str | Path] = [sys.executable, *self._program, "serve", self._rules]
+        argv: list[str | Path] = [sys.executable, *self._program, "serve"]
+        argv += [] if self._rules is None else [self._rules]
         argv += ["--xds", str(self.xds), "--admin", str(self.admin), *self._args]
         self._process = await ServerProcess.start("Meltemi", argv, self._log)
         await self._process.wait_until(self.ready, "become ready", READY_S)

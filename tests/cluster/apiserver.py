@@ -16,6 +16,7 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from meltemi.controller.sources.kube.api import configuration
 from meltemi.testing.evidence import record
 from meltemi.testing.ports import LOOPBACK, free_ports
 from meltemi.testing.process import ServerProcess
@@ -24,6 +25,8 @@ from tests.cluster.binaries import KUBERNETES
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from kubernetes.aio import client
 
 READY_S = 90.0
 ISSUER = "https://kubernetes.test"
@@ -70,6 +73,10 @@ class ApiServer:
 
     async def __aexit__(self, *_: object) -> None:
         await self._open.aclose()
+
+    async def connect(self) -> client.Configuration:
+        """As cluster administrator."""
+        return await configuration(str(self.kubeconfig))
 
     async def start(self) -> None:
         """Start the API server, also again after ``kill``. Raises ServerProcessError."""

@@ -10,7 +10,6 @@ import pytest
 import pytest_asyncio
 from kubernetes.aio import client
 
-from meltemi.controller.sources.kube.api import configuration
 from tests.cluster.apiserver import ApiServer
 from tests.cluster.binaries import binaries
 from tests.cluster.objects import apply
@@ -41,7 +40,7 @@ async def server(
 @asynccontextmanager
 async def administrator(server: ApiServer) -> AsyncGenerator[ApiClient]:
     """A client that may do everything."""
-    async with client.ApiClient(await configuration(str(server.kubeconfig))) as api:
+    async with client.ApiClient(await server.connect()) as api:
         yield api
 
 

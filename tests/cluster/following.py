@@ -13,7 +13,7 @@ from meltemi.controller.sources.kube.kinds import WATCHED
 from meltemi.controller.sources.kube.reflector import State
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
     from kubernetes.aio.client import Configuration
 
@@ -78,7 +78,7 @@ class Following:
 
 @asynccontextmanager
 async def following(
-    configuration: Configuration,
+    connect: Callable[[], Awaitable[Configuration]],
     *,
     kinds: Sequence[Kind] = WATCHED,
     namespaces: Sequence[str] = (),
@@ -87,7 +87,7 @@ async def following(
     """A source under way, synced or not."""
     followed = Following()
     source = KubeSource(
-        configuration, kinds=kinds, namespaces=namespaces, idle=idle, changed=followed.changed
+        connect, kinds=kinds, namespaces=namespaces, idle=idle, changed=followed.changed
     )
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(followed.run(source))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from meltemi.controller.sources.kube.kinds import WATCHED
@@ -15,15 +16,22 @@ if TYPE_CHECKING:
 
 KINDS: Mapping[str, Kind] = {kind.kind: kind for kind in WATCHED}
 MANAGER = "tests"
+PATIENCE_S = 30.0
 
 
 async def apply(api: ApiClient, body: Mapping[str, Any]) -> None:
-    """Create or change an object by server-side apply."""
-    await _request(api, "PATCH", _path(body), body)
+    """Create or change an object by server-side apply. A kind that was defined a moment ago is
+    waited for: the server serves it a little later than it says.
+    """
+    async with asyncio.timeout(PATIENCE_S):
+        # The server tells nobody when it is so far.
+        while await _request(api, "PATCH", _path(body), body) == 404:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
 
 
 async def delete(api: ApiClient, kind: str, namespace: str, name: str) -> None:
-    await _request(api, "DELETE", f"{KINDS[kind].path(_version(kind), namespace)}/{name}")
+    path = f"{KINDS[kind].path(_version(kind), namespace)}/{name}"
+    assert await _request(api, "DELETE", path) == 200
 
 
 def service(namespace: str, name: str, port: int = 80) -> dict[str, Any]:
@@ -35,12 +43,52 @@ def service(namespace: str, name: str, port: int = 80) -> dict[str, Any]:
     }
 
 
-def router(namespace: str, name: str, host: str = "shop.example") -> dict[str, Any]:
+def entry(namespace: str, name: str, port: int, endpoints: Mapping[str, int]) -> dict[str, Any]:
+    """A Dubbo service ``NAME.example`` whose endpoints are ports on loopback, by their version."""
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "ServiceEntry",
+        "metadata": {"namespace": namespace, "name": name},
+        "spec": {
+            "hosts": [f"{name}.example"],
+            "resolution": "STATIC",
+            "ports": [{"number": port, "name": "tcp-dubbo", "protocol": "TCP"}],
+            "endpoints": [
+                {
+                    "address": "127.0.0.1",
+                    "labels": {"version": version},
+                    "ports": {"tcp-dubbo": target},
+                }
+                for version, target in endpoints.items()
+            ],
+        },
+    }
+
+
+def subsets(namespace: str, name: str, *versions: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "DestinationRule",
+        "metadata": {"namespace": namespace, "name": name},
+        "spec": {
+            "host": f"{name}.example",
+            "subsets": [{"name": each, "labels": {"version": each}} for each in versions],
+        },
+    }
+
+
+def router(namespace: str, name: str, subset: str = "") -> dict[str, Any]:
+    """Everything to a subset, or to all endpoints."""
+    host = f"{name}.example"
+    destination = {"host": host, **({"subset": subset} if subset else {})}
     return {
         "apiVersion": "metaprotocol.aeraki.io/v1alpha1",
         "kind": "MetaRouter",
         "metadata": {"namespace": namespace, "name": name},
-        "spec": {"hosts": [host], "routes": [{"name": "r", "route": [_destination(host)]}]},
+        "spec": {
+            "hosts": [host],
+            "routes": [{"name": "all", "route": [{"destination": destination}]}],
+        },
     }
 
 
@@ -67,10 +115,6 @@ def definition(kind: Kind) -> dict[str, Any]:
     }
 
 
-def _destination(host: str) -> dict[str, Any]:
-    return {"destination": {"host": host, "port": {"number": 20880}}}
-
-
 def _version(kind: str) -> str:
     return KINDS[kind].versions[0]
 
@@ -85,7 +129,8 @@ def _path(body: Mapping[str, Any]) -> str:
     return f"{kind.path(_version(body['kind']), metadata.get('namespace', ''))}/{metadata['name']}"
 
 
-async def _request(api: Any, method: str, path: str, body: Mapping[str, Any] | None = None) -> None:
+async def _request(api: Any, method: str, path: str, body: Mapping[str, Any] | None = None) -> int:
+    """The status; everything but success and 404 fails the test."""
     applied = method == "PATCH"
     query = [("fieldManager", MANAGER), ("force", "true")] if applied else []
     headers = {"Content-Type": "application/apply-patch+yaml"} if applied else {}
@@ -99,4 +144,6 @@ async def _request(api: Any, method: str, path: str, body: Mapping[str, Any] | N
     )
     answer = await api.call_api(*request)
     await answer.read()
-    assert answer.status < 300, f"{method} {path}: {answer.status} {answer.data!r}"
+    status: int = answer.status
+    assert status < 300 or status == 404, f"{method} {path}: {status} {answer.data!r}"
+    return status

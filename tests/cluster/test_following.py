@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 from kubernetes.aio import client
 
-from meltemi.controller.sources.kube.api import configuration
 from meltemi.controller.sources.kube.kinds import Kind
 from meltemi.controller.sources.kube.reflector import State
 from tests.cluster.apiserver import ApiServer
@@ -39,9 +38,7 @@ async def test_what_was_there_and_what_changes_is_told_once(
     server: ApiServer, admin: ApiClient, namespace: str
 ) -> None:
     await apply(admin, service(namespace, "before"))
-    async with following(
-        await configuration(str(server.kubeconfig)), kinds=SERVICES, namespaces=[namespace]
-    ) as source:
+    async with following(server.connect, kinds=SERVICES, namespaces=[namespace]) as source:
         await source.until(lambda source: source.synced)
         assert source.told == ["Service/before"]
         await apply(admin, service(namespace, "after"))
@@ -58,9 +55,7 @@ async def test_other_namespaces_are_not_looked_at(
 ) -> None:
     await apply(admin, service("default", "elsewhere"))
     await apply(admin, service(namespace, "here"))
-    async with following(
-        await configuration(str(server.kubeconfig)), kinds=SERVICES, namespaces=[namespace]
-    ) as source:
+    async with following(server.connect, kinds=SERVICES, namespaces=[namespace]) as source:
         await source.until(lambda source: source.synced)
         assert source.told == ["Service/here"]
 
@@ -74,8 +69,7 @@ async def test_more_than_a_page_is_read_also_by_a_server_that_does_not_stream_li
     ):
         for number in range(510):
             await apply(admin, service("default", f"s-{number}"))
-        found = await configuration(str(own.kubeconfig))
-        async with following(found, kinds=SERVICES) as source:
+        async with following(own.connect, kinds=SERVICES) as source:
             await source.until(lambda source: source.synced)
             assert sorted(source.told) == sorted(f"Service/s-{number}" for number in range(510))
             await apply(admin, service("default", "later"))
@@ -85,7 +79,7 @@ async def test_more_than_a_page_is_read_also_by_a_server_that_does_not_stream_li
 async def test_a_server_that_crashes_and_returns_tells_only_what_is_new(own: ApiServer) -> None:
     async with (
         administrator(own) as admin,
-        following(await configuration(str(own.kubeconfig)), kinds=SERVICES) as source,
+        following(own.connect, kinds=SERVICES) as source,
     ):
         await apply(admin, service("default", "kept"))
         await source.hears("Service/kept")
@@ -103,7 +97,7 @@ async def test_what_was_deleted_while_the_server_forgot_is_told(own: ApiServer) 
     """The server comes back without the history that the watch needs: 410, and all is listed."""
     async with (
         administrator(own) as admin,
-        following(await configuration(str(own.kubeconfig)), kinds=SERVICES) as source,
+        following(own.connect, kinds=SERVICES) as source,
     ):
         for name in ("kept", "dropped"):
             await apply(admin, service("default", name))
@@ -117,10 +111,9 @@ async def test_what_was_deleted_while_the_server_forgot_is_told(own: ApiServer) 
 
 
 async def test_a_server_that_falls_silent_is_noticed(own: ApiServer) -> None:
-    found = await configuration(str(own.kubeconfig))
     async with (
         administrator(own) as admin,
-        following(found, kinds=SERVICES, idle=1.0) as source,
+        following(own.connect, kinds=SERVICES, idle=1.0) as source,
     ):
         await source.until(lambda source: source.synced)
         own.pause()
@@ -135,7 +128,7 @@ async def test_a_kind_that_comes_later_is_read_then_and_holds_up_nobody(own: Api
     kinds = (*SERVICES, KINDS["MetaRouter"])
     async with (
         administrator(own) as admin,
-        following(await configuration(str(own.kubeconfig)), kinds=kinds) as source,
+        following(own.connect, kinds=kinds) as source,
     ):
         await source.until(lambda source: source.synced)
         assert source.state("metarouters") is State.ABSENT
@@ -148,9 +141,11 @@ async def test_a_kind_that_comes_later_is_read_then_and_holds_up_nobody(own: Api
 async def test_a_kind_that_may_not_be_read_holds_up_nobody_unless_it_must_be_read(
     server: ApiServer, admin: ApiClient, namespace: str
 ) -> None:
-    found = await configuration(str(server.kubeconfig))
-    nobody = client.Configuration()
-    nobody.host, nobody.ssl_ca_cert = found.host, found.ssl_ca_cert
+    async def nobody() -> client.Configuration:
+        known, found = await server.connect(), client.Configuration()
+        found.host, found.ssl_ca_cert = known.host, known.ssl_ca_cert
+        return found
+
     optional = Kind("", "Pod", "pods", ("v1",))
     async with following(nobody, kinds=[optional], namespaces=[namespace]) as source:
         await source.until(lambda source: source.synced)

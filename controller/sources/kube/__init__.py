@@ -6,17 +6,18 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import structlog
+from kubernetes.aio.config import ConfigException
 
 from meltemi.controller.decode import Unnamed, decode
 from meltemi.controller.objects import Delete, Identity
-from meltemi.controller.sources import Synced
+from meltemi.controller.sources import SourceError, Synced
 from meltemi.controller.sources.kube.api import IDLE_S, Api
 from meltemi.controller.sources.kube.kinds import WATCHED
 from meltemi.controller.sources.kube.mirror import Gone
 from meltemi.controller.sources.kube.reflector import Reflector, State
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 
     from kubernetes.aio.client import Configuration
 
@@ -30,7 +31,7 @@ log: Any = structlog.get_logger("meltemi")
 
 
 class KubeSource:
-    """What a cluster has of the kinds that mean something here.
+    """What a cluster has of the kinds that mean something here. ``connect`` gives its API server.
 
     ``namespaces``: those to look at, all of them when empty; objects of the cluster are looked at
     anyway. ``selector``: a label selector that objects must match. ``idle``: seconds of silence
@@ -39,7 +40,7 @@ class KubeSource:
 
     def __init__(
         self,
-        configuration: Configuration,
+        connect: Callable[[], Awaitable[Configuration]],
         *,
         kinds: Sequence[Kind] = WATCHED,
         namespaces: Sequence[str] = (),
@@ -47,27 +48,31 @@ class KubeSource:
         idle: float = IDLE_S,
         changed: Callable[[Reflector], None] = lambda _: None,
     ) -> None:
-        self._api = Api(configuration, idle=idle)
-        self._changes: dict[Identity, Change] = {}
-        self._arrived = asyncio.Event()
-        self._changed = changed
-        self.reflectors = tuple(
-            self._reflector(kind, namespace, selector)
+        self._connect = connect
+        self._watched = tuple(
+            (kind, namespace)
             for kind in kinds
             for namespace in (namespaces if kind.namespaced and namespaces else ("",))
         )
+        self._selector = selector
+        self._idle = idle
+        self._changed = changed
+        self._changes: dict[Identity, Change] = {}
+        self._arrived = asyncio.Event()
 
-    def place(self, _: Problem) -> Place | None:
+    def place(self, problem: Problem) -> Place | None:
         """A cluster has no files."""
         return None
 
     async def events(self) -> AsyncGenerator[Event]:
         """Everything, then ``Synced``, then what changes, for ever. Changes of one object that
-        nobody has taken yet are merged.
+        nobody has taken yet are merged. Raises SourceError where no API server is configured.
         """
-        running = [asyncio.create_task(each.run()) for each in self.reflectors]
+        api = Api(await self._configuration(), idle=self._idle)
+        reflectors = [self._reflector(api, *watched) for watched in self._watched]
+        running = [asyncio.create_task(each.run()) for each in reflectors]
         try:
-            for reflector in self.reflectors:
+            for reflector in reflectors:
                 await _until(reflector.synced, running)
             yield self._take()
             yield Synced()
@@ -78,16 +83,25 @@ class KubeSource:
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
-            await self._api.close()
+            await api.close()
 
-    def _reflector(self, kind: Kind, namespace: str, selector: str) -> Reflector:
+    async def _configuration(self) -> Configuration:
+        try:
+            return await self._connect()
+        except (ConfigException, OSError) as error:
+            raise SourceError(
+                f"no API server is configured: {error}. Name a file with --kubeconfig, or run in "
+                "a pod with a service account"
+            ) from error
+
+    def _reflector(self, api: Api, kind: Kind, namespace: str) -> Reflector:
         def deliver(news: Iterable[News]) -> None:
             for each in news:
                 self._put(kind, each)
             self._arrived.set()
 
         return Reflector(
-            kind, self._api, deliver, namespace=namespace, selector=selector, changed=self._told
+            kind, api, deliver, namespace=namespace, selector=self._selector, changed=self._told
         )
 
     def _put(self, kind: Kind, news: News) -> None:
