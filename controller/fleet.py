@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import grpc
@@ -10,6 +11,7 @@ import grpc
 from meltemi.controller.identity import DeniedError, NodeIds, namespace_of
 from meltemi.controller.nodes import NamespaceError, NodeError, Profile, profile
 from meltemi.xds.group import Group as Streams
+from meltemi.xds.limits import LimitError, Limits
 from meltemi.xds.server import Refused
 
 if TYPE_CHECKING:
@@ -26,12 +28,19 @@ IDLE = 60.0
 
 
 class Fleet:
-    """Groups of streams by what decides how they are served. ``exposed``: anybody may connect."""
+    """Groups of streams by what decides how they are served. ``exposed``: anybody may connect.
+    ``most``: how many groups there may be, each of which is compiled for itself.
+    """
 
-    def __init__(self, registry: Registry, loop: Loop, *, exposed: bool = False) -> None:
+    def __init__(
+        self, registry: Registry, loop: Loop, *, exposed: bool = False, most: int = Limits().groups
+    ) -> None:
         self._registry = registry
         self._loop = loop
         self._exposed = exposed
+        self._most = most
+        self._compiled: set[GroupKey] = set()
+        self._opening: Counter[GroupKey] = Counter()
         self._ids = NodeIds()
         self._streams: dict[Profile, Streams] = {}
         self._keep: set[GroupKey] = set()
@@ -45,19 +54,31 @@ class Fleet:
 
         Raises:
             Refused: its node metadata is wrong, or it is not who it says it is.
+            LimitError: there are too many groups.
         """
         wanted = self._admit(node, peer)
         if (streams := self._streams.get(wanted)) is None:
-            group = await self._loop.open(wanted.group)
-            # Another stream of its kind may have come first.
-            streams = self._streams.setdefault(
-                wanted,
-                Streams(
-                    group.snapshot, drain=wanted.drain, on_empty=lambda _: self._emptied(wanted)
-                ),
-            )
-            self._admit(node, peer)  # somebody else may have taken its name meanwhile
+            self._make_room(wanted.group)
+            try:
+                streams = await self._open(wanted)
+                self._admit(node, peer)  # somebody else may have taken its name meanwhile
+            except BaseException:
+                self._emptied(wanted)  # it never joined, so it will not leave
+                raise
         return streams
+
+    async def _open(self, wanted: Profile) -> Streams:
+        key = wanted.group
+        self._opening[key] += 1
+        try:
+            group = await self._loop.open(key)
+        finally:
+            self._opening[key] -= 1
+            if not self._opening[key]:
+                del self._opening[key]
+        # Another stream of its kind may have come first.
+        made = Streams(group.snapshot, drain=wanted.drain, on_empty=lambda _: self._emptied(wanted))
+        return self._streams.setdefault(wanted, made)
 
     def opened(self, stream: int, node: Node, peer: Peer) -> None:
         """A stream that has joined is served from now on."""
@@ -89,14 +110,27 @@ class Fleet:
             if key == group.key:
                 streams.publish(group.snapshot, changed)
 
+    def _make_room(self, key: GroupKey) -> None:
+        if key not in self._compiled and len(self._compiled) >= self._most:
+            for idle in [wanted for wanted, streams in self._streams.items() if not len(streams)]:
+                self._forget(idle)
+            if len(self._compiled) >= self._most:
+                raise LimitError(
+                    "groups",
+                    f"proxies of {len(self._compiled)} kinds are served here, and no more may be: "
+                    "let proxies have the same namespace, services and ports in their node "
+                    "metadata, or raise the limit on groups",
+                )
+        self._compiled.add(key)
+
     def _emptied(self, wanted: Profile) -> None:
         asyncio.get_running_loop().call_later(IDLE, self._forget, wanted)
 
     def _forget(self, wanted: Profile) -> None:
-        streams = self._streams.get(wanted)
-        if streams is None or len(streams):
+        if self._streams.get(wanted):
             return
-        del self._streams[wanted]
-        used = {other.group for other in self._streams} | self._keep
-        if wanted.group not in used:
+        self._streams.pop(wanted, None)
+        used = {other.group for other in self._streams} | self._keep | self._opening.keys()
+        if wanted.group in self._compiled - used:
+            self._compiled.discard(wanted.group)
             self._loop.close(wanted.group)

@@ -118,7 +118,9 @@ class ControlPlane:
             hold_off,
             self.metrics.compiled,
         )
-        self._fleet = Fleet(registry, self._loop, exposed=security.exposed)
+        self._fleet = Fleet(
+            registry, self._loop, exposed=security.exposed, most=tuning.limits.groups
+        )
         self._roster = Roster(self._fleet, self._compiler, self.store.mesh)
         self._ads = AdsServer(
             types,

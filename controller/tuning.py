@@ -45,6 +45,7 @@ class Number(NamedTuple):
 NUMBERS = (
     Number("MAX_STREAMS", "streams", 1, 1e6),
     Number("MAX_STREAMS_PER_PEER", "streams_per_peer", 1, 1e6),
+    Number("MAX_GROUPS", "groups", 1, 1e6),
     Number("MAX_PREPARING", "preparing", 1, 1e4),
     Number("MAX_WAITING", "waiting", 0, 1e6),
     Number("MAX_REQUEST_BYTES", "request_bytes", 65_536, 1e9),

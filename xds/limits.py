@@ -18,7 +18,7 @@ class Limits:
     """How much is served. Times in seconds.
 
     ``streams`` are in all, ``streams_per_peer`` those of one identity, or of one address where
-    there are no identities..
+    there are no identities. ``groups`` are kinds of proxies, each of which is compiled for itself.
 
     ``preparing`` streams get their first configuration at once; ``waiting`` more wait in line.
 
@@ -36,6 +36,7 @@ class Limits:
 
     streams: int = 10_000
     streams_per_peer: int = 2_000
+    groups: int = 2_000
     preparing: int = 16
     waiting: int = 2_000
     request_bytes: int = 32 * 1024 * 1024
