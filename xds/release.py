@@ -115,7 +115,7 @@ class Release:
     @property
     def resting(self) -> bool:
         """Whether time alone changes nothing, and the stream sees its snapshot as it is."""
-        return not (self._first or self._fresh or self._leaving or self._overlay)
+        return not (self._first or self._fresh or self._leaving or self._spared or self._overlay)
 
     # What happens
 

@@ -243,3 +243,22 @@ def test_a_wildcard_says_nothing_of_a_silent_name_that_it_was_asked_with() -> No
     stream = DeltaConversation(ANNOUNCED, Snapshot())
     stream.ask(EXTENSION, "*", "never")
     assert only(stream.hear()).removed == ()
+
+
+def test_a_stream_of_assignments_alone_hears_at_once_which_are_gone() -> None:
+    stream = DeltaConversation(RULES, WORLD, only=ENDPOINT)
+    stream.ask(ENDPOINT, "a", "gone", initial=VERSIONS[ENDPOINT] | {"gone": "1"})
+    [response] = stream.hear()
+    assert (response.names, response.removed) == ((), ("gone",))
+
+
+def test_an_assignment_that_is_gone_goes_with_the_cluster_that_lingers() -> None:
+    stream = DeltaConversation(RULES, WORLD, drain=10)
+    stream.ask(ENDPOINT, "a", "gone", initial=VERSIONS[ENDPOINT] | {"gone": "1"})
+    stream.ask(CLUSTER, initial=VERSIONS[CLUSTER] | {"gone": "1"})
+    assert stream.hear() == []
+    stream.now += 10
+    assert [(each.type_url, each.removed) for each in stream.hear()] == [
+        (CLUSTER, ("gone",)),
+        (ENDPOINT, ("gone",)),
+    ]

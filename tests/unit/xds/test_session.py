@@ -440,3 +440,34 @@ def test_a_stream_knows_its_dialect_and_the_types_that_it_may_ask_for(stream: St
     expected = "sotw" if isinstance(stream, SotwConversation) else "delta"
     assert stream.session.dialect == expected
     assert [*stream.session.types] == [rules.type_url for rules in RULES]
+
+
+def test_a_cluster_stays_while_a_refused_route_may_use_it_though_others_are_accepted(
+    stream: Stream,
+) -> None:
+    warm(stream)
+    stream.ask(ROUTE, "r", "s")
+    settle(stream)
+    stream.publish(route("r", "b", content="2"), listener("l", "b", content="2"))
+    for response in stream.hear():
+        stream.nack(response, "bad") if response.type_url == ROUTE else stream.ack(response)
+    stream.publish(removed=[Key(CLUSTER, "a"), Key(ENDPOINT, "a")])
+    stream.publish(route("s", "b"))
+    settle(stream)
+    stream.now += 3600
+    assert stream.hear() == []
+    stream.publish(route("r", "b", content="3"))
+    settle(stream)
+    stream.now += 3600
+    assert CLUSTER in [response.type_url for response in stream.hear()]
+
+
+def test_a_refused_route_that_is_gone_keeps_no_cluster(stream: Stream) -> None:
+    warm(stream)
+    stream.publish(route("r", "b", content="2"), listener("l", "b", content="2"))
+    for response in stream.hear():
+        stream.nack(response, "bad") if response.type_url == ROUTE else stream.ack(response)
+    stream.publish(removed=[Key(CLUSTER, "a"), Key(ENDPOINT, "a"), Key(ROUTE, "r")])
+    settle(stream)
+    stream.now += 3600
+    assert CLUSTER in [response.type_url for response in stream.hear()]
