@@ -11,6 +11,7 @@ import structlog
 import uvicorn
 
 from meltemi.controller.admin.access import read_tokens
+from meltemi.controller.admin.connections import Connection
 from meltemi.controller.admin.pages import application
 from meltemi.controller.admin.security import AdminSecurity, is_loopback, require_safe
 
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 
 RELOAD = 30.0
 """Seconds between two looks at the files of TLS, which may be replaced at any time."""
-
-CONCURRENCY = 64
-"""Requests and idle connections at once; more get a 503."""
 
 log: Any = structlog.get_logger("meltemi")
 
@@ -78,7 +76,7 @@ def _config(plane: ControlPlane, security: AdminSecurity) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=CONCURRENCY,
+        http=Connection,
         timeout_graceful_shutdown=1,
         ssl_certfile=security.certificate,
         ssl_keyfile=security.key,

@@ -11,6 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from meltemi.controller.admin import server
+from meltemi.controller.admin.connections import MOST
 from meltemi.controller.admin.security import AdminSecurity
 from meltemi.controller.admin.server import serve_admin
 from meltemi.controller.metrics import CATALOGUE
@@ -166,6 +167,18 @@ async def test_nothing_can_be_done_but_looking(folder: Path, method: str) -> Non
     async with operated(folder) as meltemi:
         for page in ("/healthz", "/readyz", "/metrics", "/proxies", "/findings", "/config"):
             assert (await meltemi.ask(page, method=method)).status == 405
+
+
+async def test_connections_that_say_nothing_keep_nobody_from_asking_for_health(
+    folder: Path, tokens: AdminSecurity
+) -> None:
+    async with operated(folder, tokens) as meltemi, AsyncExitStack() as stack:
+        silent = [await asyncio.open_connection(LOOPBACK, meltemi.admin) for _ in range(MOST + 10)]
+        for _, writer in silent:
+            stack.callback(writer.close)
+        assert (await meltemi.ask("/healthz")).status == 200
+        async with asyncio.timeout(PATIENCE):
+            assert await silent[0][0].read() == b""
 
 
 async def test_a_page_of_somebody_else_in_a_browser_of_this_machine_reads_nothing(
