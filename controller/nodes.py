@@ -23,6 +23,9 @@ DEFAULT_NAMESPACE = "default"
 DRAIN = 600.0
 """Seconds: Envoy's own default of ``--drain-time-s``."""
 
+LONGEST_DRAIN = 1e6
+"""Seconds. A number may also be infinite, which no program that asks for proxies could read."""
+
 PortNumber = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 
 
@@ -33,7 +36,7 @@ class NodeMetadata(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_f
     bind: str = "127.0.0.1"
     services: tuple[str, ...] = ("*",)
     ports: dict[str, PortNumber] = {}
-    drain_seconds: Annotated[float, msgspec.Meta(ge=0)] = DRAIN
+    drain_seconds: Annotated[float, msgspec.Meta(ge=0, le=LONGEST_DRAIN)] = DRAIN
     rtds: bool = False
 
 

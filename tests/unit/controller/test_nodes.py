@@ -42,3 +42,9 @@ def test_a_proxy_may_claim_its_own_namespace_and_any_where_nobody_knows_better()
 def test_a_proxy_that_claims_another_namespace_than_its_own_is_refused(claimed: str) -> None:
     with pytest.raises(NamespaceError, match=f"is '{claimed}', and this proxy is in 'shop'"):
         profile(claiming(claimed), make.registry(), "shop")
+
+
+@pytest.mark.parametrize("seconds", [-1.0, 1000000.5, float("inf"), float("nan"), "Infinity"])
+def test_connections_drain_for_a_time_that_ends(seconds: float | str) -> None:
+    with pytest.raises(NodeError, match=r"drainSeconds"):
+        profile(Node("edge", "", {"meltemi": {"drainSeconds": seconds}}), make.registry())
