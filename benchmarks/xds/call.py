@@ -45,7 +45,7 @@ class Call(asyncio.Protocol):
         self._method = method
         self._received = received
         self._ended: Callable[[str], None] | None = ended
-        config = H2Configuration(header_encoding="utf-8", validate_inbound_headers=False)
+        config = H2Configuration(header_encoding=None, validate_inbound_headers=False)
         self._http = H2Connection(config)
         self._transport: asyncio.Transport | None = None
         self._incoming = bytearray()
@@ -96,8 +96,8 @@ class Call(asyncio.Protocol):
                     self._http.acknowledge_received_data(size, STREAM)
                 case ResponseReceived() | TrailersReceived():
                     found = dict(event.headers or ())
-                    if status := found.get("grpc-status"):
-                        self._status = f"{status} {found.get('grpc-message', '')}".strip()
+                    if status := found.get(b"grpc-status"):
+                        self._status = b" ".join((status, found.get(b"grpc-message", b""))).decode()
                 case StreamEnded() | StreamReset():
                     self._end()
                 case ConnectionTerminated(error_code=code, additional_data=why):

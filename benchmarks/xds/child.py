@@ -29,6 +29,7 @@ class Child:
     """A child process: ``ask`` it; ``hello`` is what it said by itself at first."""
 
     def __init__(self, argv: Sequence[str | Path]) -> None:
+        self._name = " ".join(map(str, argv))
         self._process = subprocess.Popen(
             argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -57,10 +58,10 @@ class Child:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise ChildError(f"{self._process.args} ended with {self._process.wait()}")
+            raise ChildError(f"{self._name} ended with {self._process.wait()}")
         answer: Answer = json.loads(line)
         if "error" in answer:
-            raise ChildError(f"{self._process.args}: {answer['error']}")
+            raise ChildError(f"{self._name}: {answer['error']}")
         return answer
 
     def cpu(self) -> float:
@@ -88,7 +89,7 @@ class Child:
             if (now := self.cpu()) != before:
                 before, since = now, monotonic()
             if monotonic() > until:
-                raise ChildError(f"{self._process.args} is still busy after {limit} s")
+                raise ChildError(f"{self._name} is still busy after {limit} s")
 
     def _proc(self, name: str) -> str:
         return Path(f"/proc/{self._process.pid}/{name}").read_text()

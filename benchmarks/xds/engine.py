@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.xds.world import ROUTE
 from meltemi.protocols.types import type_table
+from meltemi.xds.credentials import MutualTls, TlsFiles
 from meltemi.xds.group import Group
 from meltemi.xds.server import AdsServer
 from meltemi.xds.snapshot import Snapshot
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from meltemi.xds.peer import Peer
     from meltemi.xds.resource import Resource
     from meltemi.xds.wire import Node
+
+TRUST_DOMAIN = "cluster.local"
 
 
 class Engine:
@@ -35,7 +38,12 @@ class Engine:
     @asynccontextmanager
     async def serve(self, address: str) -> AsyncGenerator[int]:
         """Listen on ``host:port`` while the context lasts; gives the port."""
-        async with self._server.serve(address) as port:
+        tls = None
+        if self._tls is not None:
+            names = ("tls.crt", "tls.key", "ca.crt")
+            files = TlsFiles(*(self._tls / name for name in names))
+            tls = MutualTls(files, TRUST_DOMAIN, lambda _: None)
+        async with self._server.serve(address, tls) as port:
             yield port
 
     def publish(self, changed: Resource) -> None:

@@ -35,7 +35,8 @@ class Floor:
             by_type.setdefault(each.type_url, []).append(each)
         headers = {url: Header(url, "1", "1", "floor") for url in by_type}
         self._sotw = {
-            url.encode(): wire.encode_sotw(headers[url], wire.sotw_body(found)) for url, found in by_type.items()
+            url.encode(): wire.encode_sotw(headers[url], wire.sotw_body(found))
+            for url, found in by_type.items()
         }
         self._delta = {
             url.encode(): wire.encode_delta(headers[url], wire.delta_body(found, ()))

@@ -56,11 +56,11 @@ class Options:
         return introduction(self.dialect, identifier, cluster, metadata, self.build)
 
     def security(self) -> ssl.SSLContext | None:
-        """mTLS with ``client.pem`` (certificate and key) and ``ca.pem`` of the folder ``tls``."""
+        """mTLS with ``tls.crt``, ``tls.key`` and ``ca.crt`` of the folder ``tls``."""
         if self.tls is None:
             return None
-        context = ssl.create_default_context(cafile=self.tls / "ca.pem")
-        context.load_cert_chain(self.tls / "client.pem")
+        context = ssl.create_default_context(cafile=self.tls / "ca.crt")
+        context.load_cert_chain(self.tls / "tls.crt", self.tls / "tls.key")
         context.check_hostname = False
         context.set_alpn_protocols(["h2"])
         return context
@@ -221,7 +221,7 @@ def main() -> None:
     parser.add_argument("--scopes", type=int, default=1, help="how many different proxies to be")
     parser.add_argument("--metadata", default="{}", help="of the node; %% is the scope's number")
     parser.add_argument("--build", default="", help="whose extensions to list, such as envoy-1.40")
-    parser.add_argument("--tls", type=Path, help="a folder with client.pem and ca.pem")
+    parser.add_argument("--tls", type=Path, help="a folder with tls.crt, tls.key and ca.crt")
     parser.add_argument("--commanded", action="store_true", help=argparse.SUPPRESS)
     flags = parser.parse_args()
     options = Options(

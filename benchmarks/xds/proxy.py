@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import lru_cache
 from time import monotonic
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from benchmarks.xds.wanted import wanted
 from meltemi.controller.presets import PRESETS, type_urls
@@ -47,14 +47,14 @@ class _Read(NamedTuple):
 @dataclass(slots=True)
 class Held:
     """What a proxy has of one type. ``names``: what it asks for, empty for everything.
-    ``section``: the same as bytes of a request. ``versions``: delta only.
+    ``section``: the same as bytes of a request. ``versions``: delta only, of each response.
     """
 
     names: frozenset[str] = frozenset()
     section: bytes = b""
     version: str = ""
     nonce: str = ""
-    versions: dict[str, str] = field(default_factory=dict[str, str])
+    versions: list[Mapping[str, str]] = field(default_factory=list["Mapping[str, str]"])
 
 
 class Proxy:
@@ -72,11 +72,13 @@ class Proxy:
         self._send: Callable[[bytes], None] = lambda _: None
 
     def connected(self, send: Callable[[bytes], None]) -> None:
-        """A new stream: ask for everything again, with what is held already."""
+        """A new stream: ask for everything again, with what is held already. Of what a delta proxy
+        holds, nothing may come.
+        """
         self._send = send
         known = self._held or {CLUSTER: Held(), LISTENER: Held()}
+        self.pending = set() if self._delta and self._held else set(known)
         self._held = {}
-        self.pending = set(known)
         for type_url, held in known.items():
             introduction = b"" if self._held else self._introduction
             held.nonce = ""
@@ -90,7 +92,7 @@ class Proxy:
         self._log(Heard(monotonic(), self._stream, type_url, len(raw), response.resources))
         held = self._held[type_url]
         held.version, held.nonce = response.version, response.nonce
-        held.versions.update(response.versions)
+        held.versions.append(response.versions)
         if self._delta:
             ack = pb.DeltaDiscoveryRequest(type_url=type_url, response_nonce=response.nonce)
             self._send(ack.SerializeToString())
@@ -120,10 +122,13 @@ class Proxy:
     def _first(self, type_url: TypeUrl, held: Held) -> bytes:
         if not self._delta:
             return _sotw(type_url, held)
+        versions: dict[str, str] = {}
+        for later in held.versions:
+            versions.update(later)
         return pb.DeltaDiscoveryRequest(
             type_url=type_url,
             resource_names_subscribe=sorted(held.names),
-            initial_resource_versions=held.versions,
+            initial_resource_versions=versions,
         ).SerializeToString()
 
 
@@ -131,7 +136,7 @@ def introduction(
     dialect: DialectName,
     identifier: str,
     cluster: str,
-    metadata: Mapping[str, object],
+    metadata: Mapping[str, Any],
     build: str = "",
 ) -> bytes:
     """The node, as the beginning of a first request.
