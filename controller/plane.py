@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -60,6 +60,9 @@ SETTLING = 0.5
 
 LOOKS = 2.0
 """How often a second it is looked again at what is wrong, because of what proxies say."""
+
+FLUSHING = 0.1
+"""The part of the grace that a stopping server takes at most to publish what was held."""
 
 EXPOSED = (
     "everybody who reaches this address reads the rules of the namespace 'default', and no "
@@ -118,6 +121,7 @@ class ControlPlane:
             hold_off,
             self.metrics.compiled,
         )
+        self._flushing = tuning.limits.grace * FLUSHING
         self._fleet = Fleet(
             registry, self._loop, exposed=security.exposed, most=tuning.limits.groups
         )
@@ -183,7 +187,9 @@ class ControlPlane:
             try:
                 yield port
             finally:
-                await self._loop.flush()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._flushing):
+                        await self._loop.flush()
                 for task in running:
                     task.cancel()
 

@@ -314,8 +314,8 @@ class Slow(Rig):
         self.go = asyncio.Event()
         self._preparing = asyncio.Event()
 
-    async def resolve(self, node: Node, peer: Peer) -> Group:
-        group = await super().resolve(node, peer)
+    async def resolve(self, node: Node, _: Peer) -> Group:
+        group = await super().resolve(node, _)
         if node.id != "old":
             self._preparing.set()
             await self.go.wait()

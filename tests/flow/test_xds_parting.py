@@ -115,9 +115,11 @@ async def test_an_idle_call_of_something_else_on_the_port_does_not_hold_up_the_e
         idle.set()
         await asyncio.Event().wait()
 
-    method: Any = grpc.stream_stream_rpc_method_handler(something_else)
+    # grpc's stubs know the blocking flavour of handlers only.
+    handler: Any = something_else
+    methods: dict[str, Any] = {"Call": grpc.stream_stream_rpc_method_handler(handler)}
     rig = Rig(Limits(grace=3600))
-    rig.server.offer(grpc.method_handlers_generic_handler("else", {"Call": method}))
+    rig.server.offer(grpc.method_handlers_generic_handler("else", methods))
     async with AsyncExitStack() as stack:
         async with asyncio.timeout(PATIENCE), rig.server.serve("127.0.0.1:0") as rig.port:
             await stack.enter_async_context(rig.client("/else/Call"))

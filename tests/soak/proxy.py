@@ -44,7 +44,9 @@ class Proxy:
             asyncio.timeout(PATIENCE),
             grpc.aio.insecure_channel(self._address, OPTIONS) as channel,
         ):
-            call: Any = channel.stream_stream(METHOD)()
+            # grpc's stubs make a call generic in what the serializers would be.
+            open_call: Any = channel.stream_stream(METHOD)  # pyright: ignore[reportUnknownVariableType]
+            call = open_call()
             with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
                 await call.write(self._first)
                 clusters = read_delta(await call.read())

@@ -30,7 +30,14 @@ def test_the_soft_limit_is_raised_as_far_as_it_may_and_needs_to_be(
     room: int,
 ) -> None:
     limits = [before]
-    monkeypatch.setattr(resource, "getrlimit", lambda _: limits[-1])
-    monkeypatch.setattr(resource, "setrlimit", lambda _, pair: limits.append(pair))
+
+    def get(_: int) -> tuple[int, int]:
+        return limits[-1]
+
+    def put(_: int, pair: tuple[int, int]) -> None:
+        limits.append(pair)
+
+    monkeypatch.setattr(resource, "getrlimit", get)
+    monkeypatch.setattr(resource, "setrlimit", put)
     assert room_for(1000) == room
     assert limits[-1] == after
