@@ -37,7 +37,7 @@ class Limits:
     streams: int = 10_000
     streams_per_peer: int = 2_000
     groups: int = 2_000
-    preparing: int = 16
+    preparing: int = 100
     waiting: int = 2_000
     request_bytes: int = 32 * 1024 * 1024
     names: int = 200_000
