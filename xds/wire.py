@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 MESSAGE_LIMIT = 4096
 """How much of a refusal's text is kept, in characters; the proxy's own limit is of that size."""
 
+NODE_LIMIT = 512 * 1024
+"""Bytes of a node. A real one has 60 kB, and megabytes of it would keep everybody waiting."""
+
 _WORTH_REMEMBERING = 512  # bytes of names; below, parsing costs as much as recognising
 _WORTH_SHARING = 1024 * 1024  # bytes of names; above, what is shared would be a burden
 _LONGEST_VARINT = 10  # bytes
@@ -318,6 +321,10 @@ def _refusal(message: pb.DiscoveryRequest | pb.DeltaDiscoveryRequest) -> str | N
 def _node(message: pb.Node) -> Node:
     if not message.id:
         raise ProtocolError("the first request of a stream must carry node.id")
+    if (size := message.ByteSize()) > NODE_LIMIT:
+        raise ProtocolError(
+            f"the node has {size} bytes: write at most {NODE_LIMIT}, with less metadata"
+        )
     version = message.user_agent_build_version.version
     locality = message.locality
     return Node(

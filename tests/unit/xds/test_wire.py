@@ -235,3 +235,12 @@ def test_fields_that_are_written_again_and_again_are_read_as_protobuf_does() -> 
     for _ in range(2):
         decoded = wire.decode_sotw(again + names)
         assert (decoded.version, decoded.names.values) == ("c", frozenset(MANY))
+
+
+def test_a_node_of_megabytes_is_refused_before_it_is_read() -> None:
+    message = a_node()
+    message.node.metadata["much"] = "x" * wire.NODE_LIMIT
+    with pytest.raises(ProtocolError, match="write at most 524288, with less metadata"):
+        wire.sotw_node(message.SerializeToString())
+    message.node.metadata["much"] = "x" * (wire.NODE_LIMIT - 1000)
+    assert wire.sotw_node(message.SerializeToString()).id == "gateway-1"
