@@ -163,11 +163,14 @@ class Run:
             await self._change(DURING, Care())
             await self._start_envoy()
         else:
-            # A SotW stream cannot say which clusters the proxy still uses: none may linger.
+            # A SotW stream cannot say which clusters the proxy still uses: none may linger before,
+            # and none may go until the new stream has answered.
             care = Care(hosts=True, clusters=not self._delta)
             if care.clusters:
                 await self._settle()
             await self._outage(event, care)
+            if care.clusters:
+                await self._settle()
         self.result.events[event] = self.result.events.get(event, 0) + 1
 
     async def _outage(self, event: str, care: Care) -> None:

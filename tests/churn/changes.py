@@ -90,7 +90,7 @@ def dead_endpoint(world: World, chance: Random, _: Care) -> World:
 
 def weights(world: World, chance: Random, _: Care) -> World:
     """Other shares for the same destinations."""
-    service = _one(world, chance)
+    service = _readable(world, chance)
     routes = tuple(
         replace(routing, weights=_weighed([version for version, _ in routing.weights], chance))
         for routing in service.routes
@@ -100,7 +100,7 @@ def weights(world: World, chance: Random, _: Care) -> World:
 
 def routes(world: World, chance: Random, _: Care) -> World:
     """Another rule, often with routes of another name, which are other clusters."""
-    service = _one(world, chance)
+    service = _readable(world, chance)
     found = [_routing(chance.choice(["all", "canary", "blue", "green"]), chance)]
     if service.protocol != "tcp" and chance.random() < 0.4:
         method = chance.choice(["hello", "other"])
@@ -110,12 +110,12 @@ def routes(world: World, chance: Random, _: Care) -> World:
 
 def no_rule(world: World, chance: Random, _: Care) -> World:
     """A rule disappears."""
-    return world.with_steady(replace(_one(world, chance), routes=()))
+    return world.with_steady(replace(_readable(world, chance), routes=()))
 
 
 def subsets(world: World, chance: Random, _: Care) -> World:
     """A subset comes or goes, whether a route uses it or not."""
-    service = _one(world, chance)
+    service = _readable(world, chance)
     missing = sorted(set(VERSIONS) - service.subsets)
     back = missing and chance.random() < 0.8  # else hardly any rule could be served
     other = service.subsets ^ frozenset({chance.choice(missing if back else VERSIONS)})
@@ -174,7 +174,9 @@ def side_goes(world: World, chance: Random, _: Care) -> World:
 def breaks(world: World, chance: Random, _: Care) -> World:
     """A rule is written wrongly, in one of many ways."""
     file = rules_file(chance.choice([*world.steady, "redis"]))
-    how = chance.choice([*BROKEN_ROUTES, *BROKEN_FILES])
+    whole = [at for at, how in world.broken.items() if how in BROKEN_FILES]
+    ways = [*BROKEN_ROUTES, *(BROKEN_FILES if len(whole) < len(world.steady) - 1 else ())]
+    how = chance.choice(ways)
     return replace(world, broken={**world.broken, file: how})
 
 
@@ -219,6 +221,18 @@ def _if_answered(world: World, service: Steady) -> World:
     used = {version for version, _ in service.routes[-1].weights} if service.routes else set[str]()
     refused = len(service.routes) > 1 and not used <= service.subsets
     return world if refused else world.with_steady(service)
+
+
+def _readable(world: World, chance: Random) -> Steady:
+    """A service whose rules can be read. Of a file that is broken at its end a part may be in
+    force, and this part must go with the rest that was.
+    """
+    able = [
+        service
+        for service in world.steady.values()
+        if world.broken.get(rules_file(service.protocol)) not in BROKEN_FILES
+    ]
+    return chance.choice(able)
 
 
 def _routing(name: str, chance: Random) -> Routing:

@@ -105,3 +105,12 @@ def readable(text: str) -> bool:
         return [*yaml.safe_load_all(text)] != []
     except yaml.YAMLError:
         return False
+
+
+def test_rules_that_cannot_be_read_do_not_change() -> None:
+    for before, after in pairwise(walk(9)):
+        for protocol, service in before.steady.items():
+            file = rules_file(protocol)
+            if {before.broken.get(file), after.broken.get(file)} <= {*BROKEN_FILES}:
+                now = after.steady[protocol]
+                assert (service.routes, service.subsets) == (now.routes, now.subsets)
