@@ -60,7 +60,7 @@ def profile(node: Node, registry: Registry, namespace: str | None = None) -> Pro
     """Read a node. ``namespace``: the proxy's own; without one it says so itself.
 
     Raises:
-        NodeError: the id is too long, or the metadata is wrong.
+        NodeError: the id is too long or not one line of text, or the metadata is wrong.
         NamespaceError: it claims another namespace.
     """
     if len(node.id) > LONGEST_ID:
@@ -68,6 +68,8 @@ def profile(node: Node, registry: Registry, namespace: str | None = None) -> Pro
             f"node.id begins with {node.id[:20]!r} and has {len(node.id)} characters: "
             f"write at most {LONGEST_ID}"
         )
+    if not node.id.isprintable():
+        raise NodeError(f"node.id is {node.id!r}: write it without control characters")
     metadata = _metadata(node)
     if namespace is not None and metadata.namespace not in {None, namespace}:
         raise NamespaceError(

@@ -58,7 +58,8 @@ def print_table(
 ) -> None:
     """A table with a headline; without colours unless a person watches.
 
-    In a narrow terminal cells go on in the next line: nothing is cut off.
+    In a narrow terminal cells go on in the next line: nothing is cut off. What a proxy or a file
+    says steers no terminal.
     """
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
@@ -69,6 +70,13 @@ def print_table(
     headline = (Column(column, overflow="fold") for column in columns)
     table = Table(*headline, box=SIMPLE_HEAD, pad_edge=False)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(_visible, row))
     # Texts of users are full of brackets, which are no markup.
     Console(file=stream, width=width, markup=False, highlight=False, emoji=False).print(table)
+
+
+def _visible(text: str) -> str:
+    """With escapes for what is no character to look at, but lines."""
+    return "".join(
+        each if each.isprintable() or each == "\n" else repr(each)[1:-1] for each in text
+    )

@@ -33,3 +33,10 @@ def test_a_narrow_terminal_gets_every_letter(monkeypatch: pytest.MonkeyPatch, co
 def test_a_table_that_nobody_watches_is_wide(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(("where",), [("x" * 150,)])
     assert "x" * 150 in capsys.readouterr().out
+
+
+def test_what_somebody_else_wrote_steers_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("proxy",), [("edge\x1b[2J\r\a\u202e é\nnext",)])
+    shown = capsys.readouterr().out
+    assert r"edge\x1b[2J\r\x07\u202e é" in shown
+    assert "next" in map(str.strip, shown.splitlines())

@@ -16,6 +16,12 @@ def test_a_proxy_may_have_a_name_of_256_characters_and_no_longer_one() -> None:
     assert "x" * 21 not in str(raised.value)
 
 
+def test_a_proxy_has_a_name_that_can_be_shown_on_a_line() -> None:
+    with pytest.raises(NodeError, match="write it without control characters") as raised:
+        profile(Node("edge\nfake\x1b[2J", "", {}), make.registry())
+    assert str(raised.value).isprintable()
+
+
 def test_hosts_in_the_metadata_are_compared_without_case() -> None:
     metadata = {"services": ["default/Shop.Example"], "ports": {"Shop.Example:1": 2}}
     group = profile(Node("edge", "", {"meltemi": metadata}), make.registry()).group
