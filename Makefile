@@ -1,7 +1,7 @@
 # Each command prepares what it needs in .venv. ARGS goes to pytest: make test ARGS="tests/unit -x"
 # PYTHON chooses the interpreter for .venv: PYTHON=python3.12 make demo
 
-.PHONY: demo test test-cluster check fix bench churn soak clean help
+.PHONY: demo test test-cluster check fix bench bench-xds bench-peers churn soak clean help
 .DEFAULT_GOAL := help
 
 help:
@@ -11,6 +11,8 @@ help:
 	@echo "make check   formatting, lint, import rules, mypy, pyright, generated code"
 	@echo "make fix     format, and repair what the linter can"
 	@echo "make bench   run the benchmarks"
+	@echo "make bench-xds   measure the xDS server and its peers, write docs/performance.md (10 minutes)"
+	@echo "make bench-peers   compare with go-control-plane alone; needs Go"
 	@echo "make churn   five Envoys under a thousand changes each way (half an hour); ARGS for a part"
 	@echo "make soak    6,000 proxies that come and go, and what the server keeps of them (some minutes)"
 	@echo "make clean   remove .venv and caches"
@@ -32,6 +34,12 @@ fix: .venv/dev.stamp
 
 bench: .venv/dev.stamp
 	@scripts/bench
+
+bench-xds: .venv/dev.stamp
+	@.venv/bin/python -m benchmarks.xds --write $(ARGS)
+
+bench-peers: .venv/dev.stamp
+	@.venv/bin/python -m benchmarks.xds --require-peers --only fan-out --only groups $(ARGS)
 
 churn: .venv/dev.stamp
 	@.venv/bin/python -m tests.churn $(ARGS)

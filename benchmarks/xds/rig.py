@@ -74,7 +74,7 @@ class Rig:
         self._setting = setting
 
     def gather(self, at_once: int = 50) -> None:
-        """The proxies come, some at a time: gigabytes at once would keep them from answering pings."""
+        """The proxies come, some at a time: who reads gigabytes at once does not answer pings."""
         for first in range(0, self._setting.streams, at_once):
             streams = min(at_once, self._setting.streams - first)
             self.load.ask(do="connect", streams=streams)
