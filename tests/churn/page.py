@@ -42,10 +42,10 @@ started again, and changes go on meanwhile. Envoy is started anew; its clients k
 end before.
 
 **Checks**, at the start and the end of each Envoy, and in SotW before and after each outage: what
-Envoy says that it holds (`/config_dump`, endpoints included, and `/runtime`) is what a second Meltemi
-compiles of the same files, resource by resource and field by field, in delta the versions of
-clusters too; no update was refused (`update_rejected` of every type is 0, and Meltemi has heard of
-no refusal), nothing is warming (`warming_clusters` 0), nothing ever waited in vain for its
+Envoy says that it holds (`/config_dump`, endpoints included, and `/runtime`) is what a second
+Meltemi compiles of the same files, resource by resource and field by field, in delta the versions
+of clusters too; no update was refused (`update_rejected` of every type is 0, and Meltemi has heard
+of no refusal), nothing is warming (`warming_clusters` 0), nothing ever waited in vain for its
 resource (`init_fetch_timeout` 0), and each service that has come answers.
 
 **Calls** go to a Dubbo, a Thrift, a Redis and a plain TCP service, two kinds each, on connections
@@ -67,9 +67,9 @@ their own, {failed:,} failed**; {total:,} changes, {snapshots:,} snapshots, {res
   hosts in before the old ones go. Where all were exchanged meanwhile, calls fail for about a
   millisecond, until the first check.
 - In SotW no cluster that calls use disappears during an outage, none lingers when it begins, and
-  the next change comes when the proxy has caught up:
-  a proxy has no way to say in this dialect which clusters it still uses, so they go before the
-  routes to new ones come, and calls fail until those are warm. In delta they linger.
+  the next change comes when the proxy has caught up: a proxy has no way to say in this dialect
+  which clusters it still uses, so they go before the routes to new ones come, and calls fail
+  until those are warm. In delta they linger.
 - A file that is broken while Meltemi starts has no last good state. The rules in it are not in
   force until it is repaired; a service in it would not be there, so only files with rules are
   broken.
