@@ -120,7 +120,9 @@ class Stream:
                 if self._failure is not None:
                     raise self._failure
                 caught_up()
-                if self._finishing or (self._retiring and self._delivered and self.session.replaceable):
+                if self._finishing or (
+                    self._retiring and self._delivered and self.session.replaceable
+                ):
                     return
                 await self._due()
 
