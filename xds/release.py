@@ -127,6 +127,8 @@ class Release:
     def subscribe(self, asked: Subscription, known: Set[str]) -> None:
         """The stream asks for clusters for the first time; the proxy holds ``known`` ones."""
         self._asked = asked
+        for name in [name for name in self._leaving if not asked.selects(name)]:
+            self._forget_leaving(name)
         names = self._cluster_table().keys()
         selected = names if asked.wildcard else names & asked.names
         self._first = None if selected <= known else _UNSENT
@@ -244,11 +246,16 @@ class Release:
     def _leave(self, key: Key, before: Resource | None) -> bool:
         if self._fresh.get(key.name) == _UNSENT:
             del self._fresh[key.name]
-        elif before is not None and self._asked.selects(key.name):
+        elif before is not None and self._may_hold(key.name):
             self._cover(key, before)
             self._leaving[key.name] = None
             return False
         return True
+
+    def _may_hold(self, cluster: str) -> bool:
+        """One that reconnects may hold what was here when it came, before it asks for it."""
+        reconnecting = self._first is not None and not self._asked
+        return reconnecting or self._asked.selects(cluster)
 
     def _place(self, key: Key, before: Resource | None, leaving: Container[Key]) -> bool:
         wanted = self._snapshot.get(key)

@@ -334,6 +334,31 @@ def test_a_reconnecting_proxy_that_has_all_clusters_waits_for_nothing(stream: St
     assert "L l=2" in hear(stream)
 
 
+def test_a_cluster_that_goes_before_a_reconnecting_proxy_asks_for_it_lingers(
+    stream: Stream,
+) -> None:
+    reconnect(stream, LISTENER)
+    stream.publish(
+        cluster("b"),
+        endpoint("b"),
+        listener("l", "b", content="2"),
+        removed=[Key(CLUSTER, "a"), Key(ENDPOINT, "a")],
+    )
+    reconnect(stream, CLUSTER)
+    kept = ["C a=1"] if isinstance(stream, SotwConversation) else []
+    assert sorted(settle(stream)) == [*kept, "C b=1", "L l=2"]
+    stream.now = DRAIN
+    assert hear(stream) == (["C b=1"] if kept else ["C -a"])
+
+
+def test_of_clusters_that_went_before_only_those_linger_that_are_asked_for(stream: Stream) -> None:
+    reconnect(stream, LISTENER)
+    stream.publish(cluster("b"), removed=[Key(CLUSTER, "a"), Key(ENDPOINT, "a")])
+    reconnect(stream, CLUSTER, "b", held=False)
+    assert "C b=1" in settle(stream)
+    assert stream.session.deadline() is None
+
+
 def test_a_reconnecting_proxy_with_named_clusters_may_lack_some(stream: Stream) -> None:
     stream.publish(listener("l", "a", content="2"))
     if isinstance(stream, SotwConversation):
