@@ -123,7 +123,7 @@ class ModelProxy:
         for type_url in order:
             holding = self.held[type_url]
             if not holding.wildcard and not holding.wanted:
-                holding.asked = holding.named = False
+                holding.asked, holding.named, holding.version = False, False, ""
             if holding.asked:
                 names = sorted(holding.wanted) + ["*"] * (holding.wildcard and holding.named)
                 self.stream.send(self.first_request(type_url, names))
@@ -252,17 +252,24 @@ class ModelProxy:
         raise AssertionError("the session never comes to rest")
 
     def holds(self) -> dict[TypeUrl, dict[str, str]]:
-        """What is in force, without what stands for nothing: empty assignments, and route tables
-        that were taken away, which xDS has no way to say.
+        """What is in force, without what stands for nothing: empty assignments, and what was taken
+        away without a way to say so.
         """
         return {
             type_url: {
                 name: content
                 for name, content in holding.applied.items()
-                if content and (type_url != ROUTE or name in self.stream.snapshot.of_type(ROUTE))
+                if content and not (self.keeps_for_ever(type_url) and self.is_gone(type_url, name))
             }
             for type_url, holding in self.held.items()
         }
+
+    def keeps_for_ever(self, type_url: TypeUrl) -> bool:
+        """Whether nobody tells a proxy that a resource of this type is gone."""
+        return type_url == ROUTE
+
+    def is_gone(self, type_url: TypeUrl, name: str) -> bool:
+        return name not in self.stream.snapshot.of_type(type_url)
 
     def should_hold(self) -> dict[TypeUrl, dict[str, str]]:
         """What its subscriptions select of the snapshot."""
@@ -306,6 +313,11 @@ class SotwProxy(ModelProxy):
 
     def remembered(self, holding: Holding) -> dict[str, str]:
         return {}
+
+    def keeps_for_ever(self, type_url: TypeUrl) -> bool:
+        # Of what it did not name, a new stream cannot say that it is gone.
+        unnamed = type_url == ENDPOINT and self.held[ENDPOINT].wildcard
+        return unnamed or super().keeps_for_ever(type_url)
 
 
 class DeltaProxy(ModelProxy):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -14,8 +14,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from meltemi.testing.resources import cluster, endpoint, listener, route
-from meltemi.xds.resource import CLUSTER, ENDPOINT, Key, Resource, content_version
+from meltemi.testing.resources import ROUTE, cluster, endpoint, listener, route
+from meltemi.xds.resource import CLUSTER, ENDPOINT, LISTENER, Key, Resource, content_version
 from meltemi.xds.snapshot import Snapshot
 from tests.properties.model_proxy import (
     BAD,
@@ -115,6 +115,15 @@ class Proxies(RuleBasedStateMachine):
         for proxy in self.proxies:
             proxy.reconnect(order)
 
+    @rule(order=st.permutations(TYPES), name=names)
+    def miss_changes(self, order: list[str], name: str) -> None:
+        """What the proxies hold changes and goes while they are not connected."""
+        self.catch_up()
+        self.drop_parent(name, LISTENER)
+        self.drop_parent(name, ROUTE)
+        self.set_endpoints(name, "3")
+        self.reconnect(order)
+
     @rule()
     def hear(self) -> None:
         for proxy in self.proxies:
@@ -181,5 +190,12 @@ def mended(resource: Resource) -> Resource:
     return replace(resource, body=body, version=content_version(body))
 
 
+EXAMPLES = settings(stateful_step_count=30)
+# The same examples in every run; the first failure is enough.
+NOTICING = settings(
+    EXAMPLES, max_examples=200, derandomize=True, database=None, phases=[Phase.generate]
+)
+
+
 def test_a_proxy_ends_with_exactly_what_it_asked_for_in_either_dialect() -> None:
-    run_state_machine_as_test(Proxies, settings=settings(stateful_step_count=30))
+    run_state_machine_as_test(Proxies, settings=EXAMPLES)
