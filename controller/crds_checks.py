@@ -13,7 +13,6 @@ from meltemi.controller.decode.application import ApplicationSpec
 from meltemi.controller.decode.credentials import Auth, PlainAuth, SecretAuth
 from meltemi.controller.decode.kafka import (
     DEFAULT_PORT,
-    Address,
     ApiKeys,
     ClusterSpec,
     Listeners,
@@ -245,7 +244,6 @@ KAFKA_CLUSTER = Checks(
             "x-kubernetes-list-type": "map",
             "x-kubernetes-list-map-keys": ["id"],
         },
-        (Address, "host"): {"minLength": 1},
         # What is left of a host's length when a broker's name is put before it.
         (ServerNames, "domain"): _HOST | {"maxLength": _LONGEST_HOST - len("broker-2147483647.")},
         (ApiKeys, "allow"): {"minItems": 1, "maxItems": MOST_API_KEYS},
