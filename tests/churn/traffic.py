@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.backoff import ConstantBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from meltemi.testing.dubbo import DubboServer, dubbo_caller
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 RATE, RATE_OF_NEW = 20.0, 5.0
 """Calls per second of one kind on connections that stay, and on new ones."""
+
+BACKOFF_S = 0.05
 
 
 @contextmanager
@@ -71,12 +73,14 @@ def caller(protocol: str, at: Address, method: str = "hello") -> Connect:
 
 def _counting(address: Address, key: str) -> Connect:
     """The real client with a pool of one connection: it looks whether that is still open before
-    each command, and tries once more when it is closed just then, as applications have it.
+    each command, and tries again when it is closed just then, three times as is its default. Envoy
+    may close a new connection as well: one that its worker still gave to the filter chain which
+    the main thread had begun to drain.
     """
 
     @asynccontextmanager
     async def connect() -> AsyncGenerator[Ask]:
-        retry = Retry(NoBackoff(), 1)
+        retry = Retry(ConstantBackoff(BACKOFF_S), 3)
         client = Redis(
             host=address.host, port=address.port, protocol=2, max_connections=1, retry=retry
         )
