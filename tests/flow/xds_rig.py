@@ -11,8 +11,9 @@ import grpc
 import grpc.aio
 
 from meltemi.testing.resources import RULES, cluster, endpoint, listener, route
-from meltemi.testing.xds_client import Response, read_delta, read_sotw
+from meltemi.testing.xds_client import Response, delta_request, read_delta, read_sotw
 from meltemi.xds.group import Group
+from meltemi.xds.resource import CLUSTER
 from meltemi.xds.server import AGGREGATED, AdsServer, Refused
 from meltemi.xds.snapshot import Snapshot
 from meltemi.xds.status import Status
@@ -162,3 +163,17 @@ async def throw(garbage: bytes, port: int) -> None:
         finally:
             writer.close()
             await writer.wait_closed()
+
+
+async def greet(client: Client, node: str = "proxy") -> None:
+    """Ask for clusters, and have them."""
+    await client.say(delta_request(CLUSTER, node=node))
+    assert (await client.hear()).names == ("a",)
+
+
+async def still_served(rig: Rig, client: Client, nonce: str = "1") -> None:
+    """A change arrives."""
+    content = str(len(rig.group.snapshot.of_type(CLUSTER)) + 1)
+    rig.publish(cluster("a", content=content))
+    await client.say(delta_request(CLUSTER, nonce=nonce))
+    assert (await client.hear()).bodies == (f"a={content}".encode(),)
