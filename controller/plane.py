@@ -135,7 +135,7 @@ class ControlPlane:
             turned_away=self.metrics.turned_away,
         )
         inspection = Inspection(self.status, self.members, self.redactor, exposed=security.exposed)
-        asked = ClientStatusDiscovery(self._ads.peer, inspection.clients, inspection.contents)
+        asked = ClientStatusDiscovery(self._ads.visit, inspection.clients, inspection.contents)
         self._ads.offer(asked.handler())
         self._sieve = Sieve()
         self._looks = Pace(LOOKS, monotonic())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from itertools import count
 from random import random
 from time import monotonic
@@ -26,7 +26,7 @@ from meltemi.xds.transport import channel_arguments
 from meltemi.xds.wire import ProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 
     from meltemi.xds.credentials import MutualTls
     from meltemi.xds.dialect import Dialect
@@ -274,6 +274,15 @@ class AdsServer:
             return Peer(context.peer(), self._tls.identify(context) if self._tls else None)
         except UnidentifiedError as error:
             raise Refused(grpc.StatusCode.UNAUTHENTICATED, str(error)) from error
+
+    @contextmanager
+    def visit(self, context: Context) -> Generator[Peer]:
+        """A call of something else that is offered, which counts as a stream of its peer. Raises
+        Refused and LimitError.
+        """
+        peer = self.peer(context)
+        with self._door.entered(peer):
+            yield peer
 
     async def _serve_session(
         self, dialect: Dialect[Any], only: TypeUrl, context: Context, peer: Peer

@@ -11,11 +11,16 @@ import grpc
 import grpc.aio
 import pytest
 
+from meltemi.controller.settings import Settings
+from meltemi.controller.tuning import Tuning
+from meltemi.testing.standalone import embedded_meltemi
 from meltemi.testing.xds_client import sotw_request
 from meltemi.xds import csds
 from meltemi.xds.csds import SERVICE
+from meltemi.xds.limits import Limits
 from meltemi.xds.resource import CLUSTER
 from tests.flow.operated import PATIENCE, Operated, introduce, operated
+from tests.flow.xds_rig import Client
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -131,3 +136,25 @@ async def test_an_answer_that_would_be_too_large_is_refused_with_what_to_do(
         assert error.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert "node_matchers" in str(error.value.details())
         assert len((await fetch(meltemi, asking("exact", "edge-1"))).config) == 1
+
+
+async def test_streams_of_tools_count_like_those_of_proxies_and_may_not_stay_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rules.yaml").write_text(RULES)
+    settings = Settings(tuning=Tuning(Limits(streams_per_peer=1)))
+    stream = f"/{SERVICE}/StreamClientStatus"
+    async with (
+        embedded_meltemi(tmp_path, settings=settings) as meltemi,
+        grpc.aio.insecure_channel(str(meltemi.xds)) as channel,
+        asyncio.timeout(PATIENCE),
+    ):
+        first = Client(channel, stream)
+        await first.say(asking())
+        await first.call.read()
+        second = Client(channel, stream)
+        assert await second.call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        monkeypatch.setattr(csds, "SILENCE", 0.01)
+        await first.say(asking())
+        await first.call.read()
+        assert await first.call.code() is grpc.StatusCode.DEADLINE_EXCEEDED
