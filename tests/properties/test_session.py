@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -17,6 +18,16 @@ from hypothesis.stateful import (
 from meltemi.testing.resources import ROUTE, cluster, endpoint, listener, route
 from meltemi.xds.resource import CLUSTER, ENDPOINT, LISTENER, Key, Resource, content_version
 from meltemi.xds.snapshot import Snapshot
+from tests.conformance.scenarios_answers import (
+    a_refusal_is_the_end,
+    what_was_refused_is_repeated,
+)
+from tests.conformance.scenarios_delta import what_went_during_a_reconnect_is_not_told
+from tests.conformance.scenarios_lifecycle import nothing_is_held
+from tests.conformance.scenarios_sotw import (
+    new_names_wait_for_a_change,
+    what_was_asked_for_once_is_known,
+)
 from tests.properties.model_proxy import (
     BAD,
     DRAIN,
@@ -30,6 +41,8 @@ from tests.properties.model_proxy import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from tests.conformance.scenario import Mutant
 
 names = st.sampled_from("abc")
 contents = st.sampled_from(f"123{BAD}")
@@ -199,3 +212,20 @@ NOTICING = settings(
 
 def test_a_proxy_ends_with_exactly_what_it_asked_for_in_either_dialect() -> None:
     run_state_machine_as_test(Proxies, settings=EXAMPLES)
+
+
+@pytest.mark.parametrize(
+    "mutant",
+    [
+        what_was_refused_is_repeated,
+        a_refusal_is_the_end,
+        new_names_wait_for_a_change,
+        what_was_asked_for_once_is_known,
+        what_went_during_a_reconnect_is_not_told,
+        nothing_is_held,
+    ],
+)
+def test_the_proxies_notice_what_is_wrong(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
+    mutant(monkeypatch)
+    with pytest.raises(AssertionError):
+        run_state_machine_as_test(Proxies, settings=NOTICING)
