@@ -49,8 +49,8 @@ of no refusal), nothing is warming (`warming_clusters` 0), nothing ever waited i
 resource (`init_fetch_timeout` 0), and each service that has come answers.
 
 **Calls** go to a Dubbo, a Thrift, a Redis and a plain TCP service, two kinds each, on connections
-that stay and on new ones. Redis clients try again up to three times on a new connection, as is
-redis-py's default: a changed prefix is a changed listener, and that drains.
+that stay and on new ones. Redis clients try again up to three times on a new connection (the
+default of redis-py is more): a changed prefix is a changed listener, and that drains.
 
 ## The last result
 

@@ -73,9 +73,9 @@ def caller(protocol: str, at: Address, method: str = "hello") -> Connect:
 
 def _counting(address: Address, key: str) -> Connect:
     """The real client with a pool of one connection: it looks whether that is still open before
-    each command, and tries again when it is closed just then, three times as is its default. Envoy
-    may close a new connection as well: one that its worker still gave to the filter chain which
-    the main thread had begun to drain.
+    each command, and tries again when it is closed just then, up to three times (its default is
+    more). Envoy may close a new connection as well: one that its worker still gave to the filter
+    chain which the main thread had begun to drain.
     """
 
     @asynccontextmanager
