@@ -35,7 +35,7 @@ CASES: Mapping[str, Callable[[Extent], Iterator[Table]]] = {
     "groups": cases.scopes,
     "product": cases.product,
     "silence": cases.silence,
-    "tls": cases.security,
+    "idle": cases.idle,
 }
 
 

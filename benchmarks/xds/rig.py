@@ -73,18 +73,22 @@ class Rig:
         self.load = load
         self._setting = setting
 
-    def gather(self, at_once: int = 50) -> None:
-        """The proxies come, some at a time: who reads gigabytes at once does not answer pings."""
+    def gather(self, at_once: int = 50) -> float:
+        """The proxies come, some at a time: who reads gigabytes at once does not answer pings.
+        Gives KiB for each of them afterwards.
+        """
+        before = self.server.memory()
         for first in range(0, self._setting.streams, at_once):
             streams = min(at_once, self._setting.streams - first)
             self.load.ask(do="connect", streams=streams)
         self.server.settle()
+        return self._each(before)
 
     def connect(self) -> tuple[Storm, float]:
         """All proxies come for the first time; KiB for each of them afterwards."""
         before = self.server.memory()
         storm = self._storm(do="connect", streams=self._setting.streams)
-        return storm, (self.server.memory() - before) / KIB / self._setting.streams
+        return storm, self._each(before)
 
     def reconnect(self) -> Storm:
         """All proxies come back at once with what they hold."""
@@ -106,6 +110,9 @@ class Rig:
     def overheard(self) -> int:
         """How many responses nobody waited for."""
         return int(self.load.ask(do="nothing")["responses"])
+
+    def _each(self, before: int) -> float:
+        return (self.server.memory() - before) / KIB / self._setting.streams
 
     def _storm(self, **command: object) -> Storm:
         self.server.forget_peak()

@@ -47,7 +47,9 @@ Line = dict[str, str | list[list[str]]]
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Deterministic; ``number`` of a change decides what changes, and to what."""
+    """Deterministic; ``number`` of a change decides what changes, and to what. At least ten
+    ``services``.
+    """
 
     services: int
 
