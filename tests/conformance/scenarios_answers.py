@@ -11,8 +11,9 @@ from meltemi.xds.release import Release
 from meltemi.xds.resource import CLUSTER, ENDPOINT, LISTENER
 from meltemi.xds.session import ANSWER_TIMEOUT, Acked, Nacked, Session
 from meltemi.xds.status import TypeStatus
+from tests.conformance.client import contents
 from tests.conformance.scenario import ADS, SOTW, mutate, scenario
-from tests.conformance.world import START, contents
+from tests.conformance.world import START
 
 if TYPE_CHECKING:
     import pytest
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from meltemi.xds.dialect import TypeState
     from meltemi.xds.resource import TypeUrl
     from meltemi.xds.session import Event
+    from tests.conformance.client import Stream
     from tests.conformance.scenario import Method
-    from tests.conformance.world import Stream, World
+    from tests.conformance.world import World
 
 
 def answers(world: World, type_url: TypeUrl) -> list[Acked | Nacked]:

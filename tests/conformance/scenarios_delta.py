@@ -16,8 +16,9 @@ from meltemi.xds.resource import CLUSTER, ENDPOINT, EXTENSION, LISTENER, SECRET,
 from meltemi.xds.session import Acked, Nacked, Session
 from meltemi.xds.snapshot import Snapshot
 from meltemi.xds.subscription import Subscription
+from tests.conformance.client import contents
 from tests.conformance.scenario import ALL, DELTA, DELTA_ADS, SOTW_ADS, mutate, nothing, scenario
-from tests.conformance.world import DRAIN, START, contents
+from tests.conformance.world import DRAIN, START
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -27,9 +27,10 @@ from meltemi.xds.server import AdsServer, Refused
 from meltemi.xds.session import ANSWER_TIMEOUT, Session
 from meltemi.xds.snapshot import Snapshot
 from meltemi.xds.stream import Stream
+from tests.conformance.client import contents
 from tests.conformance.scenario import ADS, DELTA, SOTW, mutate, nothing, scenario
 from tests.conformance.scenarios_delta import absence_is_silence
-from tests.conformance.world import DRAIN, contents
+from tests.conformance.world import DRAIN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     import pytest
 
     from meltemi.testing.xds_client import Response
-    from tests.conformance import world as worlds
+    from tests.conformance import client
     from tests.conformance.scenario import Method
     from tests.conformance.world import World
 
@@ -63,7 +64,7 @@ def refusals_do_not_keep_clusters(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Session, "_quiet", property(quiet))
 
 
-async def proxy(world: World) -> worlds.Stream:
+async def proxy(world: World) -> client.Stream:
     """A client that has everything: a listener and routes that lead to cluster ``a``."""
     world.publish(cluster("a"), endpoint("a"), listener("l", "a"), route("r", "a"))
     stream = await world.open(CLUSTER)

@@ -13,8 +13,8 @@ from meltemi.xds._pb import discovery_pb2 as pb
 from meltemi.xds.resource import CLUSTER, ENDPOINT, SECRET
 from meltemi.xds.subscription import WILDCARD, Subscription
 from meltemi.xds.wire import ProtocolError
+from tests.conformance.client import contents
 from tests.conformance.scenario import ADS, SOTW, Dialect, mutate, scenario
-from tests.conformance.world import contents
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

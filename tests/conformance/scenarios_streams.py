@@ -16,8 +16,8 @@ from meltemi.xds.resource import CLUSTER, ENDPOINT, SECRET
 from meltemi.xds.session import Acked, Session
 from meltemi.xds.status import Status
 from meltemi.xds.wire import ProtocolError
+from tests.conformance.client import FENCE, contents
 from tests.conformance.scenario import ADS, DELTA, SINGLE, SOTW, Dialect, mutate, nothing, scenario
-from tests.conformance.world import FENCE, contents
 
 if TYPE_CHECKING:
     import pytest
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from meltemi.xds.dialect import Composed, TypeState
     from meltemi.xds.release import Release
     from meltemi.xds.wire import Header
+    from tests.conformance.client import Stream
     from tests.conformance.scenario import Method
-    from tests.conformance.world import Stream, World
+    from tests.conformance.world import World
 
 UNKNOWN = "type.googleapis.com/test.Unknown"
 

@@ -11,8 +11,8 @@ from meltemi.xds import subscription
 from meltemi.xds.dialect import Delta
 from meltemi.xds.resource import CLUSTER, ENDPOINT, LISTENER
 from meltemi.xds.subscription import Subscription
+from tests.conformance.client import contents
 from tests.conformance.scenario import DELTA, SOTW, mutate, scenario
-from tests.conformance.world import contents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
