@@ -41,7 +41,7 @@ CASES: Mapping[str, Callable[[Extent], Iterator[Table]]] = {
 
 def main() -> None:
     """See the module."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--only", action="append", choices=list(CASES), help="a case; may repeat")
     parser.add_argument("--write", action="store_true", help=f"into {PAGE.relative_to(ROOT)}")
     parser.add_argument("--require-peers", action="store_true", help="fail without them")

@@ -16,7 +16,7 @@ from benchmarks.xds.world import World, to_line
 from tests.certificates import Authority, files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     from benchmarks.xds.proxy import DialectName
 
@@ -127,7 +127,7 @@ def scopes(extent: Extent) -> Iterator[Table]:
     for count in sorted({1, min(10, extent.streams), extent.streams}):
         with _written(world.write) as file:
             setting = Setting(file, extent.streams, "delta", count)
-            chosen = [name for name in compared() if name not in ("floor", "engine, uvloop")]
+            chosen: tuple[ServerName, ...] = ("engine", *(PEERS if peers() else ()))
             with rigs(chosen, setting) as running:
                 for rig in running.values():
                     rig.connect()
@@ -244,7 +244,7 @@ def _rounds(
     least: int = 1,
 ) -> dict[ServerName, Measured]:
     """Changes, one server after the other in every round; the first one warms up."""
-    measured = {name: Measured() for name in running}
+    measured: dict[ServerName, Measured] = {name: Measured() for name in running}
     for name, rig in running.items():
         rig.push(make(1), Measured())
         rig.push(make(2), measured[name])
@@ -262,7 +262,7 @@ def _pushed(found: Measured) -> tuple[str, str, int]:
 
 
 @contextmanager
-def _written(write: Callable[[Path], None]) -> Iterator[Path]:
+def _written(write: Callable[[Path], None]) -> Generator[Path]:
     with tempfile.TemporaryDirectory(prefix="meltemi-benchmark-") as folder:
         path = Path(folder) / "world"
         write(path)

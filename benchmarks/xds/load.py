@@ -214,7 +214,7 @@ async def _watch(options: Options, streams: int) -> None:
 
 def main() -> None:
     """See the module."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--target", required=True, help="HOST:PORT of an ADS server")
     parser.add_argument("--streams", type=int, default=1000)
     parser.add_argument("--dialect", choices=list(METHODS), default="sotw")

@@ -44,7 +44,7 @@ class Memory:
             if isinstance(event, Synced):  # whoever comes back has dealt with it
                 self.read.set()
 
-    def place(self, _: Problem) -> Place | None:
+    def place(self, problem: Problem) -> Place | None:
         """Nowhere."""
         return None
 

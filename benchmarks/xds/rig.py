@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from benchmarks.xds.child import KIB, Child
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Mapping, Sequence
 
     from benchmarks.xds.proxy import DialectName
 
@@ -131,7 +131,7 @@ class Rig:
 
 
 @contextmanager
-def rigs(servers: Sequence[ServerName], setting: Setting) -> Iterator[dict[ServerName, Rig]]:
+def rigs(servers: Sequence[ServerName], setting: Setting) -> Generator[dict[ServerName, Rig]]:
     """All of them at the same time, so that rounds can be interleaved; none is connected yet."""
     with ExitStack() as stack:
         yield {name: _rig(stack, name, setting) for name in servers}

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class Server(Protocol):
     """What can be measured."""
 
-    def publish(self, changed: Any) -> None: ...
+    def publish(self, changed: Any, /) -> None: ...
     def serve(self, address: str) -> AbstractAsyncContextManager[int]: ...
 
 
@@ -46,7 +46,7 @@ def _server(flags: argparse.Namespace) -> tuple[Server, Any]:
     if flags.kind == "product":
         from benchmarks.xds.product import Product  # with all plugins, a second
 
-        return Product(lines), dict
+        return Product(lines), dict[str, Any]
     resources = [world.from_line(line) for line in lines]
     if flags.kind == "floor":
         return Floor(resources), world.from_line
@@ -55,7 +55,7 @@ def _server(flags: argparse.Namespace) -> tuple[Server, Any]:
 
 def main() -> None:
     """See the module."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("kind", choices=["engine", "product", "floor"])
     parser.add_argument("--world", type=Path, required=True)
     parser.add_argument("--scopes", type=int, default=1)
