@@ -39,7 +39,7 @@ def group() -> None:
 def crds() -> None:
     """Print the definitions of all kinds that Meltemi reads and Istio does not define.
 
-    They replace Aeraki's in place. Apply with --server-side: they are long.
+    They replace Aeraki's in place; its objects stay valid.
     """
     from meltemi.controller.crds import DEFINITIONS, to_yaml
 

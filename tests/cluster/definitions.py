@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tests.cluster.specimens import Object
 
 DEFINED_S = 30.0
+DRY_RUN = (("dryRun", "All"),)
 NAMESPACE = "default"
 _ADDED = ("creationTimestamp", "generation", "managedFields", "resourceVersion", "uid")
 _numbers = itertools.count(1)
@@ -66,7 +67,7 @@ async def create(api: ApiClient, body: Object, *, dry_run: bool = False) -> Answ
     definition = definition_of(body)
     metadata = {**body["metadata"], "name": f"o-{next(_numbers)}"}
     metadata.pop("namespace", None)
-    query = [("dryRun", "All")] if dry_run else []
+    query = DRY_RUN if dry_run else ()
     return await send(api, "POST", collection(definition), body | {"metadata": metadata}, query)
 
 

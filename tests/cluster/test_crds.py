@@ -20,9 +20,12 @@ from meltemi.controller.decode import Unnamed, decode
 from meltemi.controller.decode.notes import MISSING, WRONG
 from meltemi.controller.decode.schema import as_list, as_mapping
 from meltemi.controller.objects import Invalid
+from meltemi.controller.sources.kube.kinds import Kind
 from tests.cluster.apiserver import ApiServer
 from tests.cluster.conftest import administrator
 from tests.cluster.definitions import (
+    DEFINED_S,
+    DRY_RUN,
     as_applied,
     collection,
     create,
@@ -32,6 +35,7 @@ from tests.cluster.definitions import (
     send,
 )
 from tests.cluster.mutations import mutated, tolerated
+from tests.cluster.objects import definition as permissive
 from tests.cluster.specimens import MISTAKES, all_objects, changed, named, of_aeraki
 
 if TYPE_CHECKING:
@@ -41,13 +45,14 @@ if TYPE_CHECKING:
 
     from meltemi.controller.crds import Definition
     from meltemi.protocols.problem import Problem
-    from tests.cluster.specimens import Object
+from tests.cluster.specimens import Object
 
 pytestmark = [pytest.mark.cluster, pytest.mark.asyncio(loop_scope="module")]
 
 ROOT = Path(__file__).parents[2]
 FILES = [*ROOT.glob("tests/golden/*/*.in.yaml"), *ROOT.glob("examples/*/*.yaml")]
 DECODED = [each for each in DEFINITIONS if each.decoded is not None]
+MERGE = {"Content-Type": "application/merge-patch+json"}
 MUTANTS = 250
 """Of each kind."""
 
@@ -196,8 +201,31 @@ async def test_status_is_written_apart_and_conditions_by_type(api: ApiClient) ->
     assert found["metadata"]["generation"] == 1
     assert [each["type"] for each in found["status"]["conditions"]] == ["Accepted", "Programmed"]
     twice = {"status": {"conditions": [condition("Accepted"), condition("Accepted")]}}
-    merge = {"Content-Type": "application/merge-patch+json"}
-    assert (await send(api, "PATCH", path, twice, headers=merge)).status == 422
+    assert (await send(api, "PATCH", path, twice, headers=MERGE)).status == 422
+
+
+async def test_an_object_from_before_that_would_be_refused_now_can_still_be_labelled_and_reported(
+    api: ApiClient,
+) -> None:
+    group, body = "older.example", changed("aeraki-routes", {"spec.routes.0.route.0.weight": 70})
+    definition = replace(definition_of(body), group=group)
+    body["apiVersion"] = f"{group}/v1alpha1"
+    older = Kind(group, definition.kind, definition.plural)
+    await define(api, [permissive(older)])
+    path = collection(definition)
+    assert (await send(api, "POST", path, body)).status == 201
+    await define(api, [definition.to_dict()])
+    new = body | {"metadata": {"name": "new"}}
+    async with asyncio.timeout(DEFINED_S):
+        # A changed definition is in force a little later.
+        while (await send(api, "POST", path, new, DRY_RUN)).status != 422:  # noqa: ASYNC110  # nobody tells
+            await asyncio.sleep(0.02)
+    path = f"{path}/{body['metadata']['name']}"
+    labels, status = {"metadata": {"labels": {"a": "b"}}}, {"conditions": [condition("Accepted")]}
+    assert (await send(api, "PATCH", path, labels, headers=MERGE)).status == 200
+    reported = await send(api, "PATCH", f"{path}/status", {"status": status}, headers=MERGE)
+    assert reported.status == 200, reported.said["message"]
+    assert reported.said["spec"] == body["spec"]
 
 
 async def test_kubectl_shows_hosts_and_conditions_and_waits_for_them(
@@ -207,8 +235,7 @@ async def test_kubectl_shows_hosts_and_conditions_and_waits_for_them(
     name = made["metadata"]["name"]
     path = f"{collection(definition_of(made))}/{name}/status"
     status = {"status": {"conditions": [condition("Accepted"), condition("Programmed")]}}
-    merge = {"Content-Type": "application/merge-patch+json"}
-    assert (await send(api, "PATCH", path, status, headers=merge)).status == 200
+    assert (await send(api, "PATCH", path, status, headers=MERGE)).status == 200
     shown = await kubectl(defined, "get", "mr", name)
     headline, row = (line.split() for line in shown.splitlines())
     assert headline == ["NAME", "HOSTS", "ACCEPTED", "PROGRAMMED", "AGE"]
