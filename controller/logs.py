@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from meltemi.controller.sieve import Sieve
+from meltemi.controller.log_limit import LogLimit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,12 +25,12 @@ class Flood:
     """
 
     def __init__(self, rate: float = RATE, clock: Callable[[], float] = monotonic) -> None:
-        self._sieve = Sieve(rate)
+        self._log_limit = LogLimit(rate)
         self._clock = clock
 
     def __call__(self, _: WrappedLogger, __: str, entry: EventDict) -> EventDict:
         """A processor of structlog."""
-        left_out = self._sieve.take(entry["event"], self._clock())
+        left_out = self._log_limit.take(entry["event"], self._clock())
         if left_out is None:
             raise structlog.DropEvent
         if left_out:

@@ -18,6 +18,7 @@ from meltemi.controller.gauges import Present, readings
 from meltemi.controller.heartbeat import heartbeat
 from meltemi.controller.holdoff import HoldOff
 from meltemi.controller.inspection import Inspection
+from meltemi.controller.log_limit import LogLimit
 from meltemi.controller.loop import Loop
 from meltemi.controller.metrics import Metrics
 from meltemi.controller.nodes import LONGEST_ID, profile
@@ -25,7 +26,6 @@ from meltemi.controller.presets import preset
 from meltemi.controller.proxies import refusal_problems
 from meltemi.controller.redaction import Redactor
 from meltemi.controller.roster import Roster
-from meltemi.controller.sieve import Sieve
 from meltemi.controller.sources import Synced
 from meltemi.controller.store import Store
 from meltemi.controller.turnover import Turnover
@@ -34,10 +34,10 @@ from meltemi.protocols.group import NOWHERE
 from meltemi.protocols.types import type_table
 from meltemi.xds.credentials import MutualTls
 from meltemi.xds.csds import ClientStatusDiscovery
-from meltemi.xds.pace import Pace
 from meltemi.xds.server import AdsServer, Refused
 from meltemi.xds.session import Nacked
 from meltemi.xds.status import Status
+from meltemi.xds.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
@@ -70,7 +70,7 @@ EXPOSED = (
 )
 
 NO_STREAM = 0
-"""For the sieve: those that never became one, all together."""
+"""For the log: streams that never became one, all together."""
 
 LONGEST_TEXT = 1000
 """Characters of a text in the log that may quote a proxy's words."""
@@ -137,8 +137,8 @@ class ControlPlane:
         inspection = Inspection(self.status, self.members, self.redactor, exposed=security.exposed)
         asked = ClientStatusDiscovery(self._ads.visit, inspection.clients, inspection.contents)
         self._ads.offer(asked.handler())
-        self._sieve = Sieve()
-        self._looks = Pace(LOOKS, monotonic())
+        self._log_limit = LogLimit()
+        self._looks = TokenBucket(LOOKS, monotonic())
         self._looking: asyncio.TimerHandle | None = None
         self._failing: dict[PieceKey, str] = {}
         self._learned = False
@@ -265,7 +265,7 @@ class ControlPlane:
         try:
             return await self._fleet.join(node, peer)
         except Refused as refused:
-            if (left_out := self._sieve.take(NO_STREAM, monotonic())) is not None:
+            if (left_out := self._log_limit.take(NO_STREAM, monotonic())) is not None:
                 log.warning(
                     "proxy.denied",
                     node=node.id[:LONGEST_ID],
@@ -297,7 +297,7 @@ class ControlPlane:
             self._look_soon(now)
 
     def _nacked(self, stream: int, event: Nacked, now: float) -> None:
-        if (left_out := self._sieve.take(stream, now)) is not None:
+        if (left_out := self._log_limit.take(stream, now)) is not None:
             log.warning(
                 "proxy.nacked",
                 stream=stream,
@@ -320,7 +320,7 @@ class ControlPlane:
         self._fleet.closed(stream)
         self.status.closed(stream)
         self._convergence.closed(stream)
-        self._sieve.forget(stream)
+        self._log_limit.forget(stream)
         log.info("proxy.disconnected", stream=stream)
 
 

@@ -14,13 +14,13 @@ import grpc
 import grpc.aio
 
 from meltemi.xds import resource
+from meltemi.xds.admission_control import AdmissionControl
 from meltemi.xds.dialect import Delta, Sotw
-from meltemi.xds.door import Door
+from meltemi.xds.drain import drain_schedule, lifetime
 from meltemi.xds.limits import LimitError, Limits
-from meltemi.xds.parting import farewells, lifetime
 from meltemi.xds.peer import Peer, UnidentifiedError
+from meltemi.xds.response_cache import ResponseCache
 from meltemi.xds.session import Session
-from meltemi.xds.shelf import Shelf
 from meltemi.xds.stream import Stream, read_request
 from meltemi.xds.transport import channel_arguments
 from meltemi.xds.wire import ProtocolError
@@ -101,8 +101,8 @@ class AdsServer:
         self._clock = clock
         self._tls: MutualTls | None = None
         self._numbers = count(1)
-        self._door = Door(self._limits)
-        self._shelf = Shelf()
+        self._admission = AdmissionControl(self._limits)
+        self._cache = ResponseCache()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._open: dict[asyncio.Task[Any], Stream] = {}
         self._arrivals: set[asyncio.Timeout] = set()
@@ -113,7 +113,7 @@ class AdsServer:
     @property
     def waiting(self) -> int:
         """How many streams wait for their first configuration."""
-        return self._door.waiting
+        return self._admission.waiting
 
     def offer(self, handler: grpc.GenericRpcHandler) -> None:
         """Serve something more on the same port; before ``serve``."""
@@ -160,7 +160,7 @@ class AdsServer:
         for arrival in self._arrivals:
             arrival.reschedule(0)
         loop = asyncio.get_running_loop()
-        moments = farewells(len(self._open), grace, random)
+        moments = drain_schedule(len(self._open), grace, random)
         for stream, moment in zip(self._open.values(), moments, strict=True):
             loop.call_later(moment, stream.finish)
         late = loop.call_later(grace * LATE, self._cut)
@@ -211,7 +211,7 @@ class AdsServer:
         try:
             self._require_ready()
             peer = self.peer(context)
-            with self._door.entered(peer):
+            with self._admission.entered(peer):
                 await self._serve_session(dialect, only, context, peer)
         except ProtocolError as error:
             await self._refuse(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
@@ -281,7 +281,7 @@ class AdsServer:
         Refused and LimitError.
         """
         peer = self.peer(context)
-        with self._door.entered(peer):
+        with self._admission.entered(peer):
             yield peer
 
     async def _serve_session(
@@ -293,7 +293,7 @@ class AdsServer:
         # By itself, not with the first response: grpc cannot end a stream whose headers wait behind
         # a message that nobody reads.
         await context.send_initial_metadata(())
-        with self._door.turn() as turn:
+        with self._admission.turn() as turn:
             async with self._arriving():
                 await turn.come()
                 node = dialect.node(first)
@@ -306,7 +306,7 @@ class AdsServer:
                 identifier=self._identifier,
                 drain=group.drain,
                 only=only,
-                shelf=self._shelf,
+                cache=self._cache,
             )
             number = next(self._numbers)
             stream = Stream(number, session, context, self._observer, self._limits, self._clock)

@@ -16,7 +16,7 @@ from meltemi.xds.holding import holdings
 from meltemi.xds.refusal import named_in
 from meltemi.xds.release import Release
 from meltemi.xds.resource import Key, Removal
-from meltemi.xds.shelf import Owed
+from meltemi.xds.response_cache import Owed
 from meltemi.xds.wire import Header, ProtocolError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from meltemi.xds.dialect import Composed, Dialect
     from meltemi.xds.holding import Holding
     from meltemi.xds.resource import Resource, TypeRules, TypeUrl
-    from meltemi.xds.shelf import Shelf
+    from meltemi.xds.response_cache import ResponseCache
     from meltemi.xds.snapshot import Snapshot
 
 ANSWER_TIMEOUT = 1.0
@@ -46,6 +46,16 @@ class Unsubscribed:
     """The stream asks for nothing of a type any more."""
 
     type_url: TypeUrl
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """A proxy that comes again holds all that it should of a type, and is sent nothing to accept.
+    ``version`` is that of the type's whole content.
+    """
+
+    type_url: TypeUrl
+    version: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +98,7 @@ class Nacked:
     named: bool
 
 
-Event = Subscribed | Unsubscribed | Pushed | Acked | Nacked
+Event = Subscribed | Unsubscribed | Resumed | Pushed | Acked | Nacked
 
 
 class Session(Generic[R]):
@@ -96,7 +106,7 @@ class Session(Generic[R]):
 
     ``rules`` in push order. ``only``: the type of a stream that is not aggregated. ``node_id``: of
     the first request, which the owner reads to find the snapshot. ``drain``: how long this
-    proxy's connections may go on using what has been taken away, in seconds. ``shelf``: where
+    proxy's connections may go on using what has been taken away, in seconds. ``cache``: where
     sessions share what they compose.
     """
 
@@ -110,7 +120,7 @@ class Session(Generic[R]):
         identifier: str,
         drain: float,
         only: TypeUrl = "",
-        shelf: Shelf | None = None,
+        cache: ResponseCache | None = None,
     ) -> None:
         self._dialect = dialect
         self._rules = {rule.type_url: rule for rule in rules if only in ("", rule.type_url)}
@@ -118,7 +128,7 @@ class Session(Generic[R]):
         self._node_id = node_id
         self._identifier = identifier
         self._only = only
-        self._shelf = shelf
+        self._cache = cache
         self._states: dict[TypeUrl, TypeState] = {}
         self._number = 0
         self._pushed: Pushed | None = None
@@ -248,7 +258,7 @@ class Session(Generic[R]):
     def _compose(self, state: TypeState) -> Composed | None:
         """What the stream is owed. Streams that see the same snapshot as it is share it."""
         snapshot = self._release.snapshot
-        if self._shelf is None or snapshot is None:
+        if self._cache is None or snapshot is None:
             return self._dialect.compose(state, self._release)
         owed = Owed(
             id(snapshot),
@@ -259,11 +269,11 @@ class Session(Generic[R]):
             state.owed,
             frozenset(state.dirty),
         )
-        if owed not in self._shelf:
+        if owed not in self._cache:
             composed = self._dialect.compose(state, self._release)
-            self._shelf.put(owed, snapshot, composed)
+            self._cache.put(owed, snapshot, composed)
             return composed
-        return self._shelf.take(owed)
+        return self._cache.take(owed)
 
     def _blocked(self, state: TypeState) -> bool:
         return state.release_at is not None or (state.rules.gated and self._release.waiting)
@@ -333,7 +343,11 @@ class Session(Generic[R]):
         if bool(before) == bool(after):
             return ()
         type_url = state.rules.type_url
-        return (Subscribed(type_url) if after else Unsubscribed(type_url),)
+        if not after:
+            return (Unsubscribed(type_url),)
+        resumed = first and request.resumes and not state.due
+        told = (Resumed(type_url, self._release.version(type_url)),) if resumed else ()
+        return (Subscribed(type_url), *told)
 
     def _subscribe_clusters(self, state: TypeState, request: R, *, first: bool) -> None:
         if not first:

@@ -10,7 +10,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from meltemi.xds.session import Acked, Nacked, Pushed, Subscribed, Unsubscribed
+from meltemi.xds.session import Acked, Nacked, Pushed, Resumed, Subscribed, Unsubscribed
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
@@ -94,6 +94,8 @@ class TypeStatus:
                 self.pending = _after(self.pending, event.nonce)
                 if self.refusals:
                     self.refusals = tuple(_less(self.refusals, event.names))
+            case Resumed():
+                self.version, self.accepted = event.version, now
             case Subscribed() | Unsubscribed():
                 self.subscribed, self.asked = isinstance(event, Subscribed), now
             case Nacked():

@@ -11,8 +11,8 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, cast
 
 from meltemi.xds.limits import LimitError
-from meltemi.xds.pace import Pace
-from meltemi.xds.patience import Patience
+from meltemi.xds.token_bucket import TokenBucket
+from meltemi.xds.write_timeout import WriteTimeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,10 +48,10 @@ class Stream:
         self._observer = observer
         self._limits = limits
         self._clock = clock
-        self._pace = Pace(limits.request_rate, clock())
+        self._bucket = TokenBucket(limits.request_rate, clock())
         self._delivered = self._retiring = self._finishing = False
         self._failure: Exception | None = None
-        self._patience: Patience | None = None
+        self._patience: WriteTimeout | None = None
 
     def take(self, raw: bytes) -> None:
         """Feed a request. Raises ProtocolError, and LimitError for too many names."""
@@ -75,7 +75,7 @@ class Stream:
         try:
             while (raw := await read_request(self._context)) is not None:
                 self.take(raw)
-                pause = self._pace.spend(1 + len(raw) / COSTLY, self._clock())
+                pause = self._bucket.spend(1 + len(raw) / COSTLY, self._clock())
                 if pause:
                     await asyncio.sleep(pause)
         except Exception as error:  # whatever it is, the stream must not outlive its reader
@@ -113,7 +113,7 @@ class Stream:
         ``caught_up`` is called whenever nothing is due. Raises what the reader failed with, and
         LimitError when the peer stops reading.
         """
-        with closing(Patience(self._limits.write)) as self._patience:
+        with closing(WriteTimeout(self._limits.write)) as self._patience:
             while True:
                 self.wake.clear()
                 await self._write_due(self._patience)
@@ -126,7 +126,7 @@ class Stream:
                     return
                 await self._due()
 
-    async def _write_due(self, patience: Patience) -> None:
+    async def _write_due(self, patience: WriteTimeout) -> None:
         while self._failure is None:
             response = self.session.next_response(self._clock())
             if response is None:

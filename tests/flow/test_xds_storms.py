@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import grpc
 
 from meltemi.testing.xds_client import delta_request
-from meltemi.xds import door
+from meltemi.xds import admission_control
 from meltemi.xds.limits import Limits
 from meltemi.xds.resource import CLUSTER
 from tests.flow.xds_rig import DELTA, PATIENCE, Rig, greet, still_served
@@ -48,7 +48,7 @@ class Slow(Rig):
 async def test_a_storm_is_prepared_in_order_and_beyond_the_waiting_list_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(door, "PREPARING", 3600.0)
+    monkeypatch.setattr(admission_control, "PREPARING", 3600.0)
     rig = Slow(Limits(preparing=1, waiting=2))
     async with rig.server.serve("127.0.0.1:0") as rig.port, AsyncExitStack() as stack:
         old = await stack.enter_async_context(rig.client(DELTA))
@@ -73,7 +73,7 @@ async def test_a_storm_is_prepared_in_order_and_beyond_the_waiting_list_refused(
 async def test_a_stream_that_takes_long_to_prepare_does_not_keep_the_others_waiting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(door, "PREPARING", 0.01)
+    monkeypatch.setattr(admission_control, "PREPARING", 0.01)
     rig = Slow(Limits(preparing=1, waiting=2))
     async with (
         rig.server.serve("127.0.0.1:0") as rig.port,
@@ -88,7 +88,7 @@ async def test_a_stream_that_takes_long_to_prepare_does_not_keep_the_others_wait
 
 
 async def test_who_leaves_the_line_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(door, "PREPARING", 3600.0)
+    monkeypatch.setattr(admission_control, "PREPARING", 3600.0)
     rig = Slow(Limits(preparing=1, waiting=1))
     async with rig.server.serve("127.0.0.1:0") as rig.port, rig.client(DELTA) as first:
         await first.say(delta_request(CLUSTER, node="first"))

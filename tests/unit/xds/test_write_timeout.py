@@ -7,19 +7,19 @@ from contextlib import closing
 
 import pytest
 
-from meltemi.xds.patience import Patience
+from meltemi.xds.write_timeout import WriteTimeout
 
 LONG = 3600.0
 
 
 async def test_a_wait_that_takes_too_long_times_out() -> None:
-    with closing(Patience(0.0)) as patience, pytest.raises(TimeoutError), patience:
+    with closing(WriteTimeout(0.0)) as patience, pytest.raises(TimeoutError), patience:
         await asyncio.Event().wait()
 
 
 async def test_each_wait_has_all_the_time() -> None:
     done = asyncio.Event()
-    with closing(Patience(0.02)) as patience:
+    with closing(WriteTimeout(0.02)) as patience:
         for _ in range(5):
             asyncio.get_running_loop().call_later(0.01, done.set)
             with patience:
@@ -31,7 +31,7 @@ async def test_each_wait_has_all_the_time() -> None:
 
 async def test_what_is_awaited_between_the_waits_takes_its_time() -> None:
     looked = asyncio.Event()
-    with closing(Patience(0.0)) as patience:
+    with closing(WriteTimeout(0.0)) as patience:
         with patience:
             pass
         asyncio.get_running_loop().call_later(0.01, looked.set)
@@ -41,7 +41,7 @@ async def test_what_is_awaited_between_the_waits_takes_its_time() -> None:
 
 async def test_a_wait_can_be_ended_at_once_and_the_task_goes_on() -> None:
     loop = asyncio.get_running_loop()
-    with closing(Patience(LONG)) as patience:
+    with closing(WriteTimeout(LONG)) as patience:
         patience.end()  # there is none
         loop.call_soon(patience.end)
         with pytest.raises(TimeoutError), patience:
@@ -55,7 +55,7 @@ async def test_who_cancels_the_task_cancels_it() -> None:
     waits = asyncio.Event()
 
     async def run() -> None:
-        with closing(Patience(LONG)) as patience, patience:
+        with closing(WriteTimeout(LONG)) as patience, patience:
             waits.set()
             await asyncio.Event().wait()
 
@@ -67,13 +67,13 @@ async def test_who_cancels_the_task_cancels_it() -> None:
 
 
 async def test_another_error_passes() -> None:
-    with closing(Patience(LONG)) as patience, pytest.raises(KeyError), patience:
+    with closing(WriteTimeout(LONG)) as patience, pytest.raises(KeyError), patience:
         raise KeyError
 
 
 async def test_many_waits_set_one_timer() -> None:
     loop = asyncio.get_running_loop()
-    with closing(Patience(LONG)) as patience:
+    with closing(WriteTimeout(LONG)) as patience:
         with patience:
             first = patience.timer
         for _ in range(3):

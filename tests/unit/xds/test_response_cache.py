@@ -8,8 +8,8 @@ from meltemi.testing.resources import RULES, cluster, endpoint
 from meltemi.testing.xds_client import read_sotw, sotw_request
 from meltemi.xds.dialect import Composed, Sotw, TypeState
 from meltemi.xds.resource import CLUSTER, ENDPOINT, Resource
+from meltemi.xds.response_cache import Owed, ResponseCache
 from meltemi.xds.session import Session
-from meltemi.xds.shelf import Owed, Shelf
 from meltemi.xds.snapshot import Snapshot
 from meltemi.xds.subscription import Subscription
 
@@ -30,23 +30,23 @@ def of_size(size: int) -> Composed:
 
 
 def test_the_longest_unused_goes_first() -> None:
-    snapshot, shelf = Snapshot(), Shelf(entries=2)
+    snapshot, cache = Snapshot(), ResponseCache(entries=2)
     a, b, c = (owed(name, snapshot) for name in "abc")
-    shelf.put(a, snapshot, of_size(1))
-    shelf.put(b, snapshot, None)
-    shelf.take(a)
-    shelf.put(c, snapshot, None)
-    assert [key in shelf for key in (a, b, c)] == [True, False, True]
+    cache.put(a, snapshot, of_size(1))
+    cache.put(b, snapshot, None)
+    cache.take(a)
+    cache.put(c, snapshot, None)
+    assert [key in cache for key in (a, b, c)] == [True, False, True]
 
 
 def test_it_holds_no_more_bytes_than_it_may() -> None:
-    snapshot, shelf = Snapshot(), Shelf(size=10)
+    snapshot, cache = Snapshot(), ResponseCache(size=10)
     a, b, large = (owed(name, snapshot) for name in ("a", "b", "large"))
-    shelf.put(large, snapshot, of_size(11))
-    shelf.put(a, snapshot, of_size(6))
-    assert (large in shelf, a in shelf) == (False, True)
-    shelf.put(b, snapshot, of_size(5))
-    assert (a in shelf, b in shelf, len(shelf)) == (False, True, 1)
+    cache.put(large, snapshot, of_size(11))
+    cache.put(a, snapshot, of_size(6))
+    assert (large in cache, a in cache) == (False, True)
+    cache.put(b, snapshot, of_size(5))
+    assert (a in cache, b in cache, len(cache)) == (False, True, 1)
 
 
 class Counting(Sotw):
@@ -61,11 +61,11 @@ class Counting(Sotw):
 
 
 class Streams:
-    """State-of-the-world streams that share a shelf, and mostly a snapshot."""
+    """State-of-the-world streams that share a cache, and mostly a snapshot."""
 
     def __init__(self) -> None:
         self.dialect = Counting()
-        self.shelf = Shelf()
+        self.cache = ResponseCache()
 
     def open(self, snapshot: Snapshot) -> Session[SotwRequest]:
         return Session(
@@ -75,7 +75,7 @@ class Streams:
             node_id="proxy",
             identifier="",
             drain=60.0,
-            shelf=self.shelf,
+            cache=self.cache,
         )
 
 

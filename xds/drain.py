@@ -16,7 +16,7 @@ _SHARE = 0.7  # of the grace; the rest is for what is still being written then
 _JITTER = 0.1
 
 
-def farewells(count: int, grace: float, chance: Callable[[], float]) -> Sequence[float]:
+def drain_schedule(count: int, grace: float, chance: Callable[[], float]) -> Sequence[float]:
     """When each of ``count`` streams of a stopping server ends, in seconds from now."""
     step = min(SPACING, _SHARE * grace / count) if count else 0.0
     return [(number + chance()) * step for number in range(count)]

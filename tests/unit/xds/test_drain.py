@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meltemi.xds.parting import SPACING, farewells, lifetime
+from meltemi.xds.drain import SPACING, drain_schedule, lifetime
 
 CHANCE = st.floats(0, 1, exclude_max=True)
 
@@ -17,18 +17,18 @@ CHANCE = st.floats(0, 1, exclude_max=True)
 def test_all_streams_end_inside_the_grace_and_no_two_at_once(
     count: int, grace: float, chance: float
 ) -> None:
-    ends = farewells(count, grace, lambda: chance)
+    ends = drain_schedule(count, grace, lambda: chance)
     assert len(ends) == count
     assert all(0 <= end < grace for end in ends)
     assert all(before < after for before, after in pairwise(ends))
 
 
 def test_a_few_streams_do_not_take_the_whole_grace() -> None:
-    assert max(farewells(3, 3600, lambda: 0.5)) < 3 * SPACING
+    assert max(drain_schedule(3, 3600, lambda: 0.5)) < 3 * SPACING
 
 
 def test_many_streams_share_the_grace_and_leave_a_part_of_it() -> None:
-    ends = farewells(10_000, 10, lambda: 0.5)
+    ends = drain_schedule(10_000, 10, lambda: 0.5)
     assert 6 < ends[-1] < 8
 
 

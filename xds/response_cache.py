@@ -20,7 +20,7 @@ SIZE = 32 * 1024 * 1024
 class Owed(NamedTuple):
     """Everything that a composition depends on, where a stream sees its snapshot as it is.
 
-    ``snapshot`` is the object's identity: the shelf keeps it alive as long as it matters.
+    ``snapshot`` is the object's identity: the cache keeps it alive as long as it matters.
     """
 
     snapshot: int
@@ -38,7 +38,7 @@ class _Entry(NamedTuple):
     size: int
 
 
-class Shelf:
+class ResponseCache:
     """Compositions of the streams of one server; the longest unused goes first."""
 
     def __init__(self, entries: int = ENTRIES, size: int = SIZE) -> None:

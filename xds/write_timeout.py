@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
-class Patience:
+class WriteTimeout:
     """``with patience:`` around a wait raises TimeoutError when it takes ``seconds`` or longer.
 
     Like ``asyncio.timeout`` around each, but that sets and cancels a timer every time, which costs

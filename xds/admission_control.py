@@ -47,7 +47,7 @@ class Turn:
             following.set_result(None)
 
 
-class Door:
+class AdmissionControl:
     """Counts streams and keeps the line."""
 
     def __init__(self, limits: Limits) -> None:

@@ -6,7 +6,7 @@ BURST = 5.0
 """Seconds of the rate that may come at once."""
 
 
-class Pace:
+class TokenBucket:
     """``rate`` per second, and after quiet a burst. Time is a parameter, in seconds.
 
     It never refuses: who is too fast is told how long to wait, and waits by not being read.
