@@ -52,9 +52,9 @@ MOST_API_KEYS = 1000
 _LONGEST_HOST = 253
 _LONGEST_DURATION = 64
 
+_NAME = {"pattern": f"^{PATTERN}$", "maxLength": _LONGEST_HOST}
 _HOST = {
-    "pattern": f"^{PATTERN}$",
-    "maxLength": _LONGEST_HOST,
+    **_NAME,
     # The last label of an IPv4 address is a number; as a name's nobody has it.
     "allOf": [{"pattern": r"(^|\.)[^.]*[A-Za-z_-][^.]*\.?$"}],
 }
@@ -245,7 +245,7 @@ KAFKA_CLUSTER = Checks(
             "x-kubernetes-list-map-keys": ["id"],
         },
         # What is left of a host's length when a broker's name is put before it.
-        (ServerNames, "domain"): _HOST | {"maxLength": _LONGEST_HOST - len("broker-2147483647.")},
+        (ServerNames, "domain"): _NAME | {"maxLength": _LONGEST_HOST - len("broker-2147483647.")},
         (ApiKeys, "allow"): {"minItems": 1, "maxItems": MOST_API_KEYS},
         (ApiKeys, "deny"): {"minItems": 1, "maxItems": MOST_API_KEYS},
     },
