@@ -18,6 +18,7 @@ from meltemi.xds.resource import (
     TypeRules,
     content_version,
 )
+from meltemi.xds.session import Resumed, Subscribed
 from meltemi.xds.snapshot import Snapshot
 
 WORLD = Snapshot.of(
@@ -158,6 +159,16 @@ def test_a_reconnect_with_equal_state_is_silence() -> None:
     stream.ask(CLUSTER, initial=VERSIONS[CLUSTER])
     assert stream.hear() == []
     assert stream.session.deadline() is None
+
+
+def test_a_reconnect_that_gets_nothing_is_told_to_hold_what_it_should() -> None:
+    stream = open_stream()
+    resumed = Resumed(LISTENER, WORLD.version(LISTENER))
+    held = VERSIONS[LISTENER]
+    assert stream.ask(LISTENER, initial=held) == (Subscribed(LISTENER), resumed)
+    assert open_stream().ask(LISTENER, initial={"l": "old"}) == (Subscribed(LISTENER),)
+    assert open_stream().ask(LISTENER) == (Subscribed(LISTENER),)
+    assert stream.ask(ROUTE, "nothing") == (Subscribed(ROUTE),)
 
 
 def test_a_reconnect_brings_what_differs_and_removes_what_is_gone() -> None:

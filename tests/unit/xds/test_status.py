@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from meltemi.testing.resources import cluster
 from meltemi.xds.peer import Peer
 from meltemi.xds.resource import CLUSTER, LISTENER
-from meltemi.xds.session import Acked, Nacked, Pushed, Subscribed, Unsubscribed
+from meltemi.xds.session import Acked, Nacked, Pushed, Resumed, Subscribed, Unsubscribed
 from meltemi.xds.status import SUSPECTS, UNANSWERED, Refusal, State, Status, TypeStatus
 from meltemi.xds.wire import Node
 
@@ -127,6 +127,18 @@ def test_a_type_is_in_one_state_since_a_moment() -> None:
         (pushed("3"), 16.0, State.NACKED, 15.0),
         (acked("v3", "a", nonce="3"), 17.0, State.ACKED, 17.0),
         (Unsubscribed(CLUSTER), 18.0, State.NOT_SUBSCRIBED, 18.0),
+    ]
+    for event, now, state, since in steps:
+        status.said(1, event, now)
+        assert types(status)[CLUSTER].state == (state, since)
+
+
+def test_a_proxy_that_came_back_with_all_that_it_should_have_stands_as_if_it_had_accepted() -> None:
+    status = opened()
+    steps: list[tuple[Event, float, State, float]] = [
+        (Subscribed(CLUSTER), 11.0, State.NOT_SENT, 11.0),
+        (Resumed(CLUSTER, "v1"), 11.0, State.ACKED, 11.0),
+        (pushed("1"), 12.0, State.PENDING, 12.0),
     ]
     for event, now, state, since in steps:
         status.said(1, event, now)
