@@ -198,6 +198,9 @@ def _one_port(
         cause = "with sni everything has one port"
         notes.wrong("spec.listeners.bootstrap", cause, "remove it; sni.port is the port")
     domain = sni.domain.rstrip(".").lower()
+    if not domain:
+        notes.missing(f"{where}.domain", "write the domain whose names clients ask for")
+        return None
     if (flawed := flaw(f"broker-{highest}.{domain}")) is not None:
         cause = f"brokers would be called broker-{highest}.{domain}: {flawed}"
         notes.wrong(f"{where}.domain", cause, "write a DNS name")

@@ -147,6 +147,8 @@ def test_an_unknown_api_key_comes_with_what_was_probably_meant() -> None:
          ("MEL0102", "spec.listeners")),
         (PORT_BASE, "listeners: {bootstrap: 8, sni: {port: 9, domain: a.b}}",
          ("MEL0102", "spec.listeners.bootstrap")),
+        (PORT_BASE, "listeners: {sni: {port: 9, domain: '.'}}",
+         ("MEL0109", "spec.listeners.sni.domain")),
         (PORT_BASE, "listeners: {sni: {port: 9, domain: '*.b'}}",
          ("MEL0102", "spec.listeners.sni.domain")),
         (PORT_BASE, f"{PORT_BASE}\n      apiKeys: {{allow: []}}",
