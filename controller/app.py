@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from prometheus_client import disable_created_metrics
 
-from meltemi.controller import logs, settings
+from meltemi.controller import collector, logs, settings
 from meltemi.controller.admin.server import serve_admin
 from meltemi.controller.descriptors import room_for
 from meltemi.controller.plane import ControlPlane
@@ -52,6 +52,7 @@ def serve(
     # Else each counter has a second series, which nobody asks for.
     disable_created_metrics()  # type: ignore[no-untyped-call]
     plane = ControlPlane(registry, source, configured)
+    collector.seldom()
     try:
         if isinstance(source, FilesSource):
             source.require()

@@ -17,6 +17,7 @@ from benchmarks.xds import world
 from benchmarks.xds.child import Answer, obey
 from benchmarks.xds.engine import Engine
 from benchmarks.xds.floor import Floor
+from meltemi.controller import collector
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -32,6 +33,7 @@ class Server(Protocol):
 async def serve(flags: argparse.Namespace) -> None:
     """Serve on loopback until there are no more commands."""
     server, read = _server(flags)
+    collector.seldom()  # as ``meltemi serve`` does
 
     async def do(command: Answer) -> Answer:
         server.publish(read(command["resource"]))
