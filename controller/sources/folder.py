@@ -5,8 +5,9 @@ Two documents of one name: the first by path and place in the file counts, the o
 What stays when a file is changed badly: a document that is broken keeps the object that it was,
 and since a broken document does not say which object it is, **no object of a file goes while any
 document of that file is broken**. A file that is cut off in the middle often parses all the same,
-so what a reading would take away waits until the file has been quiet (``final``), and so does a
-text that does not end in a line break. Additions and changes are never held back otherwise.
+so a reading that would take something away waits as a whole until the file has been quiet
+(``final``): what is saved together is in force together, a rule that goes and the subset that it
+used. A text that does not end in a line break waits as well. Nothing else is held back.
 """
 
 from __future__ import annotations
@@ -183,7 +184,8 @@ class Folder:
         vanished = _vanished(file.claims, reading.claims)
         if vanished and not reading.broken and not final:
             self.waiting.add(path)
-        kept = vanished if reading.broken or not final else ()
+            return set()
+        kept = vanished if reading.broken else ()
         claims = (*reading.claims, *kept)
         self._files[path] = _File(b"" if kept else reading.digest, claims, reading.mistakes)
         return self._claim(file.claims, claims)

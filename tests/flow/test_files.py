@@ -147,9 +147,10 @@ async def test_a_half_written_file_takes_nothing_away(folder: Path) -> None:
         with (folder / "a.yaml").open("w") as file:
             file.write(pod("new"))
             file.flush()
-            assert await reader.next() == ["+new"]  # it has been read like this, without a
+            (folder / "b.yaml").write_text(pod("b"))
+            assert await reader.next() == ["+b"]  # the other was read as well, without a
             file.write("---\n" + pod("a", "v2"))
-        assert await reader.next() == ["+a"]
+        assert await reader.next() == ["+a", "+new"]
 
 
 async def test_a_line_that_is_cut_off_is_not_taken_for_a_whole_one(folder: Path) -> None:
