@@ -140,6 +140,14 @@ def test_a_refusal_may_name_what_was_not_in_the_response(stream: Stream) -> None
     assert event.suspects == (listener("l", "a"),)
 
 
+def test_who_accepts_that_something_is_gone_accepts_it_by_name(stream: Stream) -> None:
+    warm(stream)
+    stream.publish(removed=[Key(LISTENER, "l")])
+    [event] = stream.ack(only(stream.hear()))
+    assert isinstance(event, Acked)
+    assert event.names == {"l"}
+
+
 def test_a_late_answer_covers_the_responses_before_it(stream: Stream) -> None:
     warm(stream)
     for content in ("2", "3"):
