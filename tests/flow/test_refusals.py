@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from structlog.testing import capture_logs
 
+from meltemi.controller.findings_board import FindingsBoard
 from meltemi.controller.plane import ControlPlane
 from meltemi.controller.settings import Settings
 from meltemi.controller.sources.files import FilesSource
@@ -28,7 +29,7 @@ async def test_a_thousand_refusals_are_a_few_lines_of_log_and_a_few_looks(
 ) -> None:
     plane = ControlPlane(load(), FilesSource(tmp_path), Settings())
     looks: list[None] = []
-    monkeypatch.setattr(plane, "_look", lambda: looks.append(None))
+    monkeypatch.setattr(FindingsBoard, "look", lambda _: looks.append(None))
     plane.opened(1, Node("proxy", "", {}), Peer("ipv4:127.0.0.1:1"), 0)
     began = monotonic()
     with capture_logs() as logs:

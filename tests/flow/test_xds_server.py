@@ -6,7 +6,6 @@ import asyncio
 from contextlib import AsyncExitStack
 
 import grpc
-import grpc.aio
 import pytest
 
 from meltemi.testing.resources import ROUTE, cluster, route

@@ -1,0 +1,63 @@
+"""What is wrong now, and what of it is new: the log hears of both."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from meltemi.controller.findings import Finding, findings
+from meltemi.xds.token_bucket import TokenBucket
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from meltemi.controller.sources import Place
+    from meltemi.protocols.problem import Problem
+
+LOOKS = 2.0
+"""How often a second it is looked again at what is wrong, because of what proxies say."""
+
+log: Any = structlog.get_logger("meltemi")
+
+
+class FindingsBoard:
+    """``problems`` gives everything that is wrong, ``place`` where a user finds it. ``current`` is
+    what was found at the last look.
+    """
+
+    def __init__(
+        self,
+        problems: Callable[[], Iterable[Problem]],
+        place: Callable[[Problem], Place | None],
+    ) -> None:
+        self.current: tuple[Finding, ...] = ()
+        self._problems = problems
+        self._place = place
+        self._looks = TokenBucket(LOOKS, monotonic())
+        self._looking: asyncio.TimerHandle | None = None
+
+    def look(self) -> None:
+        """Look now."""
+        if self._looking is not None:
+            self._looking.cancel()
+            self._looking = None
+        before = set(self.current)
+        self.current = findings(self._problems(), self._place)
+        for finding in self.current:
+            if finding not in before:
+                log.warning("finding.appeared", **finding.to_dict())
+        for finding in before.difference(self.current):
+            problem = finding.problem
+            log.info("finding.resolved", code=problem.code, about=str(problem.about))
+
+    def look_soon(self, now: float) -> None:
+        """At once, unless proxies refuse and accept all the time."""
+        if self._looking is not None:
+            return
+        if pause := self._looks.spend(1, now):
+            self._looking = asyncio.get_running_loop().call_later(pause, self.look)
+        else:
+            self.look()
