@@ -173,9 +173,9 @@ class Sotw:
     def subscribe(
         self, state: TypeState, request: SotwRequest, view: Release, *, first: bool
     ) -> None:
-        if request.names is state.names and not first:
+        known, state.names = state.names, request.names
+        if request.names.values is known.values and not first:  # equal sets are one object
             return
-        state.names = request.names
         before = state.subscription
         after = before.replaced(request.names.values, legacy=state.rules.wildcard)
         state.subscription = after
@@ -269,8 +269,9 @@ def _outdated(state: TypeState, initial: Mapping[str, str], view: Release) -> se
     selected = set(state.subscription.names)
     if state.subscription.wildcard:
         selected.update(table, initial)
-    stale = {name for name in selected & table.keys() if initial.get(name) != table[name].version}
-    absent = selected - table.keys()
+    found = table.pick(selected)
+    stale = {name for name, resource in found.items() if initial.get(name) != resource.version}
+    absent = selected - found.keys()
     unknown = set(_answerable(rules, absent - initial.keys(), view))
     return stale | unknown | _gone(rules, absent & initial.keys(), initial, view)
 
