@@ -98,7 +98,15 @@ class Nacked:
     named: bool
 
 
-Event = Subscribed | Unsubscribed | Resumed | Pushed | Acked | Nacked
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """The proxy asks no more for ``names``, of which it had refused the last version."""
+
+    type_url: TypeUrl
+    names: frozenset[str]
+
+
+Event = Subscribed | Unsubscribed | Resumed | Pushed | Acked | Nacked | Dropped
 
 
 class Session(Generic[R]):
@@ -340,14 +348,16 @@ class Session(Generic[R]):
             self._subscribe_clusters(state, request, first=first)
         elif first and request.resumes:
             self._release.resume(now)
-        if bool(before) == bool(after):
-            return ()
         type_url = state.rules.type_url
-        if not after:
-            return (Unsubscribed(type_url),)
-        resumed = first and request.resumes and not state.due
-        told = (Resumed(type_url, self._release.version(type_url)),) if resumed else ()
-        return (Subscribed(type_url), *told)
+        told: list[Event] = []
+        if dropped := frozenset(name for name in state.refused if not after.selects(name)):
+            state.refused -= dropped
+            told.append(Dropped(type_url, dropped))
+        if bool(before) != bool(after):
+            told.append(Subscribed(type_url) if after else Unsubscribed(type_url))
+        if first and after and request.resumes and not state.due:
+            told.append(Resumed(type_url, self._release.version(type_url)))
+        return tuple(told)
 
     def _subscribe_clusters(self, state: TypeState, request: R, *, first: bool) -> None:
         if not first:

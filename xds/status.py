@@ -10,7 +10,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from meltemi.xds.session import Acked, Nacked, Pushed, Resumed, Subscribed, Unsubscribed
+from meltemi.xds.session import Acked, Dropped, Nacked, Pushed, Resumed, Subscribed, Unsubscribed
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
@@ -62,8 +62,9 @@ class TypeStatus:
     """One type on one stream, always as of now. ``version`` is the last accepted one, empty before
     the first, and ``accepted`` its time; ``asked`` is when ``subscribed`` became so.
 
-    Each of ``refusals`` stands until the proxy accepts later responses about all that it names, or
-    refuses one of them again. ``pending``: responses without an answer, oldest first.
+    Each of ``refusals`` stands until the proxy accepts later responses about all that it names,
+    asks for them no more, or refuses one of them again. ``pending``: responses without an answer,
+    oldest first.
     """
 
     subscribed: bool = True
@@ -96,6 +97,8 @@ class TypeStatus:
                     self.refusals = tuple(_less(self.refusals, event.names))
             case Resumed():
                 self.version, self.accepted = event.version, now
+            case Dropped():
+                self.refusals = tuple(_less(self.refusals, event.names))
             case Subscribed() | Unsubscribed():
                 self.subscribed, self.asked = isinstance(event, Subscribed), now
             case Nacked():

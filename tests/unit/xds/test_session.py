@@ -14,7 +14,7 @@ from meltemi.testing.xds_client import (
     sotw_request,
 )
 from meltemi.xds.resource import CLUSTER, ENDPOINT, LISTENER, RUNTIME, Key
-from meltemi.xds.session import Acked, Nacked, Pushed, Subscribed, Unsubscribed
+from meltemi.xds.session import Acked, Dropped, Nacked, Pushed, Subscribed, Unsubscribed
 from meltemi.xds.snapshot import Snapshot
 from meltemi.xds.wire import ProtocolError
 
@@ -146,6 +146,18 @@ def test_who_accepts_that_something_is_gone_accepts_it_by_name(stream: Stream) -
     [event] = stream.ack(only(stream.hear()))
     assert isinstance(event, Acked)
     assert event.names == {"l"}
+
+
+def test_what_was_refused_is_forgotten_when_the_proxy_asks_for_it_no_more(stream: Stream) -> None:
+    stream.ask(ENDPOINT, "a", "b")
+    stream.nack(only(stream.hear()), "malformed")
+    dropped = Dropped(ENDPOINT, frozenset("a")), Dropped(ENDPOINT, frozenset("b"))
+    if isinstance(stream, SotwConversation):
+        assert stream.ask(ENDPOINT, "b") == (dropped[0],)
+        assert stream.ask(ENDPOINT) == (dropped[1], Unsubscribed(ENDPOINT))
+    else:
+        assert stream.ask(ENDPOINT, drop=["a"]) == (dropped[0],)
+        assert stream.ask(ENDPOINT, drop=["b"]) == (dropped[1], Unsubscribed(ENDPOINT))
 
 
 def test_a_late_answer_covers_the_responses_before_it(stream: Stream) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from meltemi.testing.resources import cluster
 from meltemi.xds.peer import Peer
 from meltemi.xds.resource import CLUSTER, LISTENER
-from meltemi.xds.session import Acked, Nacked, Pushed, Resumed, Subscribed, Unsubscribed
+from meltemi.xds.session import Acked, Dropped, Nacked, Pushed, Resumed, Subscribed, Unsubscribed
 from meltemi.xds.status import SUSPECTS, UNANSWERED, Refusal, State, Status, TypeStatus
 from meltemi.xds.wire import Node
 
@@ -107,6 +107,15 @@ def test_what_is_no_longer_asked_for_is_marked() -> None:
     }
     status.said(1, Subscribed(CLUSTER), 14.0)
     assert types(status)[CLUSTER].subscribed
+
+
+def test_a_refusal_ends_for_what_the_proxy_asks_for_no_more() -> None:
+    status = opened()
+    status.said(1, nacked("a", "b"), 13.0)
+    assert status.said(1, Dropped(CLUSTER, frozenset("a")), 14.0)
+    assert [refusal.names for refusal in types(status)[CLUSTER].refusals] == [("b",)]
+    status.said(1, Dropped(CLUSTER, frozenset("b")), 15.0)
+    assert types(status)[CLUSTER].refusals == ()
 
 
 def test_only_so_many_suspects_are_kept() -> None:
