@@ -28,8 +28,12 @@ async def test_a_thousand_refusals_are_a_few_lines_of_log_and_a_few_looks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plane = ControlPlane(load(), FilesSource(tmp_path), Settings())
-    looks: list[None] = []
-    monkeypatch.setattr(FindingsBoard, "look", lambda _: looks.append(None))
+    looks: list[FindingsBoard] = []
+
+    def look(board: FindingsBoard) -> None:
+        looks.append(board)
+
+    monkeypatch.setattr(FindingsBoard, "look", look)
     plane.opened(1, Node("proxy", "", {}), Peer("ipv4:127.0.0.1:1"), 0)
     began = monotonic()
     with capture_logs() as logs:
