@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import subprocess
 import sys
@@ -31,11 +32,11 @@ BEGIN = "<!-- what follows was written by python -m benchmarks.xds --write -->\n
 END = "<!-- end -->\n"
 
 CASES: Mapping[str, Callable[[Extent], Iterator[Table]]] = {
+    "product": cases.product,
     "fan-out": cases.fan_out,
     "groups": cases.scopes,
-    "product": cases.product,
-    "silence": cases.silence,
     "idle": cases.idle,
+    "silence": cases.silence,
 }
 
 
@@ -56,10 +57,9 @@ def main() -> None:
     for name in flags.only or CASES:
         for table in CASES[name](cases.QUICK if flags.quick else Extent()):
             parts.append(table.markdown())
-            print(parts[-1])
-    print(f"{monotonic() - began:.0f} s")
-    if flags.write:
-        write("\n".join(parts))
+            print(parts[-1], f"\n{monotonic() - began:.0f} s", flush=True)
+            if flags.write:
+                write("\n".join(parts))
 
 
 def write(text: str) -> None:
@@ -87,7 +87,7 @@ def environment() -> str:
     go = "go.mod lists go-control-plane " + _required("go-control-plane ")
     return (
         f"`make bench-xds`, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {commit}; {cores} cores "
-        f"({model}); Python {platform.python_version()}, grpcio {version('grpcio')}, uvloop "
+        f"({model}), load {os.getloadavg()[0]:.1f} at the start; Python {platform.python_version()}, grpcio {version('grpcio')}, uvloop "
         f"{version('uvloop')}; {go}.\n"
     )
 
