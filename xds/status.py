@@ -44,17 +44,33 @@ class Pending(NamedTuple):
     since: float
 
 
+class Suspect(NamedTuple):
+    """A resource that a refusal may be about, and where it came from."""
+
+    name: str
+    origins: tuple[Hashable, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A NACK. ``names`` are suspects: the proxy named them if ``named``, else they were new in
-    what it refused. ``since`` is when it first said so, in the clock of the stream's owner.
+    """A NACK. The proxy named the suspects if ``named``, else they were new in what it refused.
+    ``since`` is when it first said so, in the clock of the stream's owner.
     """
 
     message: str
-    names: tuple[str, ...]
-    origins: tuple[Hashable, ...]
+    suspects: tuple[Suspect, ...]
     named: bool
     since: float
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the suspects."""
+        return tuple(suspect.name for suspect in self.suspects)
+
+    @property
+    def origins(self) -> tuple[Hashable, ...]:
+        """Of the suspects, each once."""
+        return tuple(dict.fromkeys(each for suspect in self.suspects for each in suspect.origins))
 
 
 @dataclass(slots=True)
@@ -158,17 +174,14 @@ def _after(pending: tuple[Pending, ...], nonce: str) -> tuple[Pending, ...]:
 def _less(refusals: Iterable[Refusal], accepted: frozenset[str]) -> Iterator[Refusal]:
     """What is left of refusals when the proxy accepts something."""
     for refusal in refusals:
-        if names := tuple(name for name in refusal.names if name not in accepted):
-            yield replace(refusal, names=names)
+        if left := tuple(each for each in refusal.suspects if each.name not in accepted):
+            yield replace(refusal, suspects=left)
 
 
 def _with(refusals: tuple[Refusal, ...], event: Nacked, now: float) -> tuple[Refusal, ...]:
-    suspects = event.suspects[:SUSPECTS]
-    names = tuple(resource.name for resource in suspects)
-    again = [
-        refusal for refusal in refusals if not names or not set(names).isdisjoint(refusal.names)
-    ]
+    suspects = tuple(Suspect(each.name, each.origins) for each in event.suspects[:SUSPECTS])
+    names = {suspect.name for suspect in suspects}
+    again = [refusal for refusal in refusals if not names or not names.isdisjoint(refusal.names)]
     others = [refusal for refusal in refusals if refusal not in again]
     since = min((refusal.since for refusal in again), default=now)
-    origins = dict.fromkeys(origin for resource in suspects for origin in resource.origins)
-    return (*others, Refusal(event.message, names, tuple(origins), event.named, since))[-SUSPECTS:]
+    return (*others, Refusal(event.message, suspects, event.named, since))[-SUSPECTS:]

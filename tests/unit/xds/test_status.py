@@ -8,7 +8,7 @@ from meltemi.testing.resources import cluster
 from meltemi.xds.peer import Peer
 from meltemi.xds.resource import CLUSTER, LISTENER
 from meltemi.xds.session import Acked, Dropped, Nacked, Pushed, Resumed, Subscribed, Unsubscribed
-from meltemi.xds.status import SUSPECTS, UNANSWERED, Refusal, State, Status, TypeStatus
+from meltemi.xds.status import SUSPECTS, UNANSWERED, Refusal, State, Status, Suspect, TypeStatus
 from meltemi.xds.wire import Node
 
 if TYPE_CHECKING:
@@ -67,8 +67,8 @@ def test_a_refusal_stands_beside_the_last_accepted_version() -> None:
     status = opened()
     status.said(1, acked("v1"), 12.0)
     status.said(1, nacked("a", "b"), 13.0)
-    origins = ("origin of a", "origin of b")
-    refusal = Refusal("bad", ("a", "b"), origins, named=True, since=13.0)
+    suspects = (Suspect("a", ("origin of a",)), Suspect("b", ("origin of b",)))
+    refusal = Refusal("bad", suspects, named=True, since=13.0)
     assert types(status) == {CLUSTER: TypeStatus(version="v1", accepted=12.0, refusals=(refusal,))}
 
 
@@ -76,7 +76,7 @@ def test_a_refusal_dates_from_its_first_time_and_ends_when_what_it_names_is_acce
     status = opened()
     assert status.said(1, nacked("a"), 13.0)
     assert status.said(1, nacked("a", named=False), 14.0)
-    refusal = Refusal("bad", ("a",), ("origin of a",), named=False, since=13.0)
+    refusal = Refusal("bad", (Suspect("a", ("origin of a",)),), named=False, since=13.0)
     assert types(status)[CLUSTER].refusals == (refusal,)
     assert status.said(1, acked("v3", "a", "b"), 15.0)
     assert types(status)[CLUSTER] == TypeStatus(version="v3", accepted=15.0)
@@ -113,7 +113,8 @@ def test_a_refusal_ends_for_what_the_proxy_asks_for_no_more() -> None:
     status = opened()
     status.said(1, nacked("a", "b"), 13.0)
     assert status.said(1, Dropped(CLUSTER, frozenset("a")), 14.0)
-    assert [refusal.names for refusal in types(status)[CLUSTER].refusals] == [("b",)]
+    (refusal,) = types(status)[CLUSTER].refusals
+    assert (refusal.names, refusal.origins) == (("b",), ("origin of b",))
     status.said(1, Dropped(CLUSTER, frozenset("b")), 15.0)
     assert types(status)[CLUSTER].refusals == ()
 
