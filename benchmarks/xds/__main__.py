@@ -84,12 +84,13 @@ def environment() -> str:
         text=True,
         check=True,
     ).stdout.strip()
-    go = "go.mod lists go-control-plane " + _required("go-control-plane ")
-    return (
-        f"`make bench-xds`, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {commit}; {cores} cores "
-        f"({model}), load {os.getloadavg()[0]:.1f} at the start; Python {platform.python_version()}, grpcio {version('grpcio')}, uvloop "
-        f"{version('uvloop')}; {go}.\n"
+    facts = (
+        f"`make bench-xds`, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {commit}",
+        f"{cores} cores ({model}), load {os.getloadavg()[0]:.1f} at the start",
+        f"Python {platform.python_version()}, grpcio {version('grpcio')}, uvloop {version('uvloop')}",
+        f"go-control-plane {_required('go-control-plane ')}, grpc-go {_required('grpc ')}",
     )
+    return "; ".join(facts) + ".\n"
 
 
 def _required(module: str) -> str:
