@@ -87,7 +87,8 @@ def environment() -> str:
     facts = (
         f"`make bench-xds`, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {commit}",
         f"{cores} cores ({model}), load {os.getloadavg()[0]:.1f} at the start",
-        f"Python {platform.python_version()}, grpcio {version('grpcio')}, uvloop {version('uvloop')}",
+        f"Python {platform.python_version()}, grpcio {version('grpcio')}",
+        f"uvloop {version('uvloop')}",
         f"go-control-plane {_required('go-control-plane ')}, grpc-go {_required('grpc ')}",
     )
     return "; ".join(facts) + ".\n"
