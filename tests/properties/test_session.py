@@ -22,8 +22,8 @@ from tests.conformance.scenarios_answers import (
     a_refusal_is_the_end,
     what_was_refused_is_repeated,
 )
-from tests.conformance.scenarios_delta import what_went_during_a_reconnect_is_not_told
 from tests.conformance.scenarios_lifecycle import nothing_is_held
+from tests.conformance.scenarios_reconnect import what_went_during_a_reconnect_is_not_told
 from tests.conformance.scenarios_sotw import (
     new_names_wait_for_a_change,
     what_was_asked_for_once_is_known,
