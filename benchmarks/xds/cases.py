@@ -206,10 +206,10 @@ def idle(extent: Extent) -> Iterator[Table]:
     """What a stream costs that has nothing to hear, in plaintext and with mutual TLS."""
     table = Table(
         "Idle streams, and mutual TLS",
-        "The engine, state of the world, certificates of both sides (P-256). KiB of the server's "
+        "State of the world, certificates of both sides (P-256). KiB of the server's "
         "memory for each stream that has everything; where all came at once, what the storm needed "
         "and the allocator keeps is in it.",
-        "transport | services | streams | KiB, came by fifties | KiB, came at once | "
+        "transport | services | streams | server | KiB, came by fifties | KiB, came at once | "
         "connect CPU µs | route CPU | route last | bytes",
     )
     world = World(extent.services)
@@ -219,20 +219,22 @@ def idle(extent: Extent) -> Iterator[Table]:
         files(file.parent / "client", authority.proxy("default"), authority)
         for transport, tls in (("plaintext", None), ("mutual TLS", file.parent)):
             setting = Setting(file, extent.streams, tls=tls)
-            with rigs(["engine"], setting) as running:
-                gathered = running["engine"].gather()
-            with rigs(["engine"], setting) as running:
-                storm, kept = running["engine"].connect()
+            with rigs(("engine", "floor"), setting) as running:
+                gathered = {name: rig.gather() for name, rig in running.items()}
+            with rigs(("engine", "floor"), setting) as running:
+                came = {name: rig.connect() for name, rig in running.items()}
                 found = _rounds(extent, running, lambda number: to_line(world.route(number)))
-            table.add(
-                transport,
-                extent.services,
-                extent.streams,
-                f"{gathered:.0f}",
-                f"{kept:.0f}",
-                f"{storm.cpu:.0f}",
-                *_pushed(found["engine"]),
-            )
+            for name, (storm, kept) in came.items():
+                table.add(
+                    transport,
+                    extent.services,
+                    extent.streams,
+                    name,
+                    f"{gathered[name]:.0f}",
+                    f"{kept:.0f}",
+                    f"{storm.cpu:.0f}",
+                    *_pushed(found[name]),
+                )
     yield table
 
 

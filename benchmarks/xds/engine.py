@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from benchmarks.xds.world import ROUTE
 from meltemi.protocols.types import type_table
-from meltemi.xds.credentials import MutualTls, TlsFiles
 from meltemi.xds.group import Group
 from meltemi.xds.server import AdsServer
 from meltemi.xds.snapshot import Snapshot
@@ -15,19 +14,17 @@ from meltemi.xds.status import Status
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
-    from pathlib import Path
 
+    from meltemi.xds.credentials import MutualTls
     from meltemi.xds.peer import Peer
     from meltemi.xds.resource import Resource
     from meltemi.xds.wire import Node
-
-TRUST_DOMAIN = "cluster.local"
 
 
 class Engine:
     """A group for each ``node.cluster``, up to ``scopes`` of them, each with its own snapshot."""
 
-    def __init__(self, resources: Sequence[Resource], scopes: int, tls: Path | None) -> None:
+    def __init__(self, resources: Sequence[Resource], scopes: int, tls: MutualTls | None) -> None:
         self._groups = {
             f"scope-{number}": Group(Snapshot.of(resources)) for number in range(scopes)
         }
@@ -38,12 +35,7 @@ class Engine:
     @asynccontextmanager
     async def serve(self, address: str) -> AsyncGenerator[int]:
         """Listen on ``host:port`` while the context lasts; gives the port."""
-        tls = None
-        if self._tls is not None:
-            names = ("tls.crt", "tls.key", "ca.crt")
-            files = TlsFiles(*(self._tls / name for name in names))
-            tls = MutualTls(files, TRUST_DOMAIN, lambda _: None)
-        async with self._server.serve(address, tls) as port:
+        async with self._server.serve(address, self._tls) as port:
             yield port
 
     def publish(self, changed: Resource) -> None:

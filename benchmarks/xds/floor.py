@@ -20,6 +20,7 @@ from meltemi.xds.wire import Header
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping
 
+    from meltemi.xds.credentials import MutualTls
     from meltemi.xds.resource import Resource
 
 Responses = dict[bytes, bytes]
@@ -29,7 +30,8 @@ Responses = dict[bytes, bytes]
 class Floor:
     """Serves everything to whoever asks, SotW and delta."""
 
-    def __init__(self, resources: Iterable[Resource]) -> None:
+    def __init__(self, resources: Iterable[Resource], tls: MutualTls | None = None) -> None:
+        self._tls = tls
         by_type: dict[str, list[Resource]] = {}
         for each in resources:
             by_type.setdefault(each.type_url, []).append(each)
@@ -72,7 +74,10 @@ class Floor:
         server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler(AGGREGATED, methods),)
         )
-        port = server.add_insecure_port(address)
+        if self._tls is None:
+            port = server.add_insecure_port(address)
+        else:
+            port = server.add_secure_port(address, self._tls.server_credentials())
         await server.start()
         try:
             yield port

@@ -17,6 +17,7 @@ from benchmarks.xds import world
 from benchmarks.xds.child import Answer, obey
 from benchmarks.xds.engine import Engine
 from benchmarks.xds.floor import Floor
+from benchmarks.xds.security import mutual_tls
 from meltemi.controller import collector
 
 if TYPE_CHECKING:
@@ -51,8 +52,8 @@ def _server(flags: argparse.Namespace) -> tuple[Server, Any]:
         return Product(lines), dict[str, Any]
     resources = [world.from_line(line) for line in lines]
     if flags.kind == "floor":
-        return Floor(resources), world.from_line
-    return Engine(resources, flags.scopes, flags.tls), world.from_line
+        return Floor(resources, mutual_tls(flags.tls)), world.from_line
+    return Engine(resources, flags.scopes, mutual_tls(flags.tls)), world.from_line
 
 
 def main() -> None:
