@@ -25,29 +25,31 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import any_pb2 as google_dot_protobuf_dot_any__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12meltemi/csds.proto\x12\x0cmeltemi.csds\x1a\x19google/protobuf/any.proto\"#\n\x04Node\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x63luster\x18\x02 \x01(\t\"~\n\rStringMatcher\x12\x0f\n\x05\x65xact\x18\x01 \x01(\tH\x00\x12\x10\n\x06prefix\x18\x02 \x01(\tH\x00\x12\x10\n\x06suffix\x18\x03 \x01(\tH\x00\x12\x12\n\x08\x63ontains\x18\x07 \x01(\tH\x00\x12\x13\n\x0bignore_case\x18\x06 \x01(\x08\x42\x0f\n\rmatch_pattern\"S\n\x0bNodeMatcher\x12,\n\x07node_id\x18\x01 \x01(\x0b\x32\x1b.meltemi.csds.StringMatcher\x12\x16\n\x0enode_metadatas\x18\x02 \x03(\x0c\";\n\x12UpdateFailureState\x12\x0f\n\x07\x64\x65tails\x18\x03 \x01(\t\x12\x14\n\x0cversion_info\x18\x04 \x01(\t\"j\n\x13\x43lientStatusRequest\x12\x30\n\rnode_matchers\x18\x01 \x03(\x0b\x32\x19.meltemi.csds.NodeMatcher\x12!\n\x19\x65xclude_resource_contents\x18\x03 \x01(\x08\"\xef\x02\n\x0c\x43lientConfig\x12 \n\x04node\x18\x01 \x01(\x0b\x32\x12.meltemi.csds.Node\x12H\n\x13generic_xds_configs\x18\x03 \x03(\x0b\x32+.meltemi.csds.ClientConfig.GenericXdsConfig\x12\x14\n\x0c\x63lient_scope\x18\x04 \x01(\t\x1a\xdc\x01\n\x10GenericXdsConfig\x12\x10\n\x08type_url\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x14\n\x0cversion_info\x18\x03 \x01(\t\x12(\n\nxds_config\x18\x04 \x01(\x0b\x32\x14.google.protobuf.Any\x12\x31\n\rconfig_status\x18\x06 \x01(\x0e\x32\x1a.meltemi.csds.ConfigStatus\x12\x35\n\x0b\x65rror_state\x18\x08 \x01(\x0b\x32 .meltemi.csds.UpdateFailureState\"B\n\x14\x43lientStatusResponse\x12*\n\x06\x63onfig\x18\x01 \x03(\x0b\x32\x1a.meltemi.csds.ClientConfig*K\n\x0c\x43onfigStatus\x12\x0b\n\x07UNKNOWN\x10\x00\x12\n\n\x06SYNCED\x10\x01\x12\x0c\n\x08NOT_SENT\x10\x02\x12\t\n\x05STALE\x10\x03\x12\t\n\x05\x45RROR\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12meltemi/csds.proto\x12\x0cmeltemi.csds\x1a\x19google/protobuf/any.proto\"#\n\x04Node\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x63luster\x18\x02 \x01(\t\"~\n\rStringMatcher\x12\x0f\n\x05\x65xact\x18\x01 \x01(\tH\x00\x12\x10\n\x06prefix\x18\x02 \x01(\tH\x00\x12\x10\n\x06suffix\x18\x03 \x01(\tH\x00\x12\x12\n\x08\x63ontains\x18\x07 \x01(\tH\x00\x12\x13\n\x0bignore_case\x18\x06 \x01(\x08\x42\x0f\n\rmatch_pattern\"\x0f\n\rStructMatcher\"p\n\x0bNodeMatcher\x12,\n\x07node_id\x18\x01 \x01(\x0b\x32\x1b.meltemi.csds.StringMatcher\x12\x33\n\x0enode_metadatas\x18\x02 \x03(\x0b\x32\x1b.meltemi.csds.StructMatcher\";\n\x12UpdateFailureState\x12\x0f\n\x07\x64\x65tails\x18\x03 \x01(\t\x12\x14\n\x0cversion_info\x18\x04 \x01(\t\"j\n\x13\x43lientStatusRequest\x12\x30\n\rnode_matchers\x18\x01 \x03(\x0b\x32\x19.meltemi.csds.NodeMatcher\x12!\n\x19\x65xclude_resource_contents\x18\x03 \x01(\x08\"\xef\x02\n\x0c\x43lientConfig\x12 \n\x04node\x18\x01 \x01(\x0b\x32\x12.meltemi.csds.Node\x12H\n\x13generic_xds_configs\x18\x03 \x03(\x0b\x32+.meltemi.csds.ClientConfig.GenericXdsConfig\x12\x14\n\x0c\x63lient_scope\x18\x04 \x01(\t\x1a\xdc\x01\n\x10GenericXdsConfig\x12\x10\n\x08type_url\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x14\n\x0cversion_info\x18\x03 \x01(\t\x12(\n\nxds_config\x18\x04 \x01(\x0b\x32\x14.google.protobuf.Any\x12\x31\n\rconfig_status\x18\x06 \x01(\x0e\x32\x1a.meltemi.csds.ConfigStatus\x12\x35\n\x0b\x65rror_state\x18\x08 \x01(\x0b\x32 .meltemi.csds.UpdateFailureState\"B\n\x14\x43lientStatusResponse\x12*\n\x06\x63onfig\x18\x01 \x03(\x0b\x32\x1a.meltemi.csds.ClientConfig*K\n\x0c\x43onfigStatus\x12\x0b\n\x07UNKNOWN\x10\x00\x12\n\n\x06SYNCED\x10\x01\x12\x0c\n\x08NOT_SENT\x10\x02\x12\t\n\x05STALE\x10\x03\x12\t\n\x05\x45RROR\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'meltemi.csds_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CONFIGSTATUS']._serialized_start=920
-  _globals['_CONFIGSTATUS']._serialized_end=995
+  _globals['_CONFIGSTATUS']._serialized_start=966
+  _globals['_CONFIGSTATUS']._serialized_end=1041
   _globals['_NODE']._serialized_start=63
   _globals['_NODE']._serialized_end=98
   _globals['_STRINGMATCHER']._serialized_start=100
   _globals['_STRINGMATCHER']._serialized_end=226
-  _globals['_NODEMATCHER']._serialized_start=228
-  _globals['_NODEMATCHER']._serialized_end=311
-  _globals['_UPDATEFAILURESTATE']._serialized_start=313
-  _globals['_UPDATEFAILURESTATE']._serialized_end=372
-  _globals['_CLIENTSTATUSREQUEST']._serialized_start=374
-  _globals['_CLIENTSTATUSREQUEST']._serialized_end=480
-  _globals['_CLIENTCONFIG']._serialized_start=483
-  _globals['_CLIENTCONFIG']._serialized_end=850
-  _globals['_CLIENTCONFIG_GENERICXDSCONFIG']._serialized_start=630
-  _globals['_CLIENTCONFIG_GENERICXDSCONFIG']._serialized_end=850
-  _globals['_CLIENTSTATUSRESPONSE']._serialized_start=852
-  _globals['_CLIENTSTATUSRESPONSE']._serialized_end=918
+  _globals['_STRUCTMATCHER']._serialized_start=228
+  _globals['_STRUCTMATCHER']._serialized_end=243
+  _globals['_NODEMATCHER']._serialized_start=245
+  _globals['_NODEMATCHER']._serialized_end=357
+  _globals['_UPDATEFAILURESTATE']._serialized_start=359
+  _globals['_UPDATEFAILURESTATE']._serialized_end=418
+  _globals['_CLIENTSTATUSREQUEST']._serialized_start=420
+  _globals['_CLIENTSTATUSREQUEST']._serialized_end=526
+  _globals['_CLIENTCONFIG']._serialized_start=529
+  _globals['_CLIENTCONFIG']._serialized_end=896
+  _globals['_CLIENTCONFIG_GENERICXDSCONFIG']._serialized_start=676
+  _globals['_CLIENTCONFIG_GENERICXDSCONFIG']._serialized_end=896
+  _globals['_CLIENTSTATUSRESPONSE']._serialized_start=898
+  _globals['_CLIENTSTATUSRESPONSE']._serialized_end=964
 # @@protoc_insertion_point(module_scope)

@@ -43,13 +43,17 @@ class StringMatcher(_message.Message):
     ignore_case: bool
     def __init__(self, exact: _Optional[str] = ..., prefix: _Optional[str] = ..., suffix: _Optional[str] = ..., contains: _Optional[str] = ..., ignore_case: _Optional[bool] = ...) -> None: ...
 
+class StructMatcher(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class NodeMatcher(_message.Message):
     __slots__ = ("node_id", "node_metadatas")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     NODE_METADATAS_FIELD_NUMBER: _ClassVar[int]
     node_id: StringMatcher
-    node_metadatas: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, node_id: _Optional[_Union[StringMatcher, _Mapping]] = ..., node_metadatas: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    node_metadatas: _containers.RepeatedCompositeFieldContainer[StructMatcher]
+    def __init__(self, node_id: _Optional[_Union[StringMatcher, _Mapping]] = ..., node_metadatas: _Optional[_Iterable[_Union[StructMatcher, _Mapping]]] = ...) -> None: ...
 
 class UpdateFailureState(_message.Message):
     __slots__ = ("details", "version_info")

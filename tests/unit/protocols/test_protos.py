@@ -48,7 +48,7 @@ def claims() -> Iterator[tuple[str, str, str]]:
 
 
 def own_file(stem: str) -> FileDescriptor:
-    owner = "xds" if stem == "discovery" else "protocols"
+    owner = "xds" if stem in {"csds", "discovery"} else "protocols"
     module = importlib.import_module(f"meltemi.{owner}._pb.{stem}_pb2")
     found: FileDescriptor = module.DESCRIPTOR
     return found
