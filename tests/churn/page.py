@@ -73,6 +73,8 @@ their own, {failed:,} failed**; {total:,} changes, {snapshots:,} snapshots, {res
 - A file that is broken while Meltemi starts has no last good state. The rules in it are not in
   force until it is repaired; a service in it would not be there, so only files with rules are
   broken.
+- While a file cannot be read as a whole, the rules in it are not changed further: the documents
+  before the mistake are in force as they are, those behind it as they were.
 
 ## That the checks can fail
 
