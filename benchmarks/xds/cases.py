@@ -24,6 +24,7 @@ Change = Literal["route", "endpoint"]
 
 OURS: tuple[ServerName, ...] = ("engine", "engine, uvloop", "floor")
 PEERS: tuple[ServerName, ...] = ("linear", "snapshot")
+AND_FLOOR: tuple[ServerName, ...] = ("engine", "floor")
 EXPENSIVE = 50
 """Milliseconds of a server's CPU for a push, all streams together and a thousandth of it: whoever
 costs more has fewer rounds, which are less noisy, too.
@@ -219,9 +220,9 @@ def idle(extent: Extent) -> Iterator[Table]:
         files(file.parent / "client", authority.proxy("default"), authority)
         for transport, tls in (("plaintext", None), ("mutual TLS", file.parent)):
             setting = Setting(file, extent.streams, tls=tls)
-            with rigs(("engine", "floor"), setting) as running:
+            with rigs(AND_FLOOR, setting) as running:
                 gathered = {name: rig.gather() for name, rig in running.items()}
-            with rigs(("engine", "floor"), setting) as running:
+            with rigs(AND_FLOOR, setting) as running:
                 came = {name: rig.connect() for name, rig in running.items()}
                 found = _rounds(extent, running, lambda number: to_line(world.route(number)))
             for name, (storm, kept) in came.items():
