@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
-from benchmarks.xds.rig import Measured, Rig, ServerName, Setting, peers, rigs
+from benchmarks.xds.rig import Measured, Rig, ServerName, Setting, Storm, peers, rigs
 from benchmarks.xds.rules import Rules
 from benchmarks.xds.table import Table
 from benchmarks.xds.world import World, to_line
@@ -221,9 +221,11 @@ def idle(extent: Extent) -> Iterator[Table]:
         for transport, tls in (("plaintext", None), ("mutual TLS", file.parent)):
             setting = Setting(file, extent.streams, tls=tls)
             with rigs(AND_FLOOR, setting) as running:
-                gathered = {name: rig.gather() for name, rig in running.items()}
+                gathered = {str(name): rig.gather() for name, rig in running.items()}
             with rigs(AND_FLOOR, setting) as running:
-                came = {name: rig.connect() for name, rig in running.items()}
+                came: dict[ServerName, tuple[Storm, float]] = {
+                    n: rig.connect() for n, rig in running.items()
+                }
                 found = _rounds(extent, running, lambda number: to_line(world.route(number)))
             for name, (storm, kept) in came.items():
                 table.add(
