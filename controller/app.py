@@ -21,7 +21,7 @@ from meltemi.controller.sources.files import FilesSource
 from meltemi.protocols.registry import PluginError, load
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from meltemi.controller.admin.security import AdminSecurity
     from meltemi.controller.sources.kube import KubeSource
@@ -44,6 +44,7 @@ def serve(
     """
     try:
         configured = settings.read(given=given)
+        new_loop = _event_loop(configured.event_loop)
         registry = load()
     except (settings.ConfigError, PluginError) as error:
         return _fail(USAGE, str(error))
@@ -56,7 +57,8 @@ def serve(
     try:
         if isinstance(source, FilesSource):
             source.require()
-        asyncio.run(_run(plane, xds, admin, configured.admin))
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.run(_run(plane, xds, admin, configured.admin))
     except BaseExceptionGroup as group:
         return _failed(_first(group))
     except (SourceError, ValueError, OSError) as error:
@@ -64,6 +66,19 @@ def serve(
     except asyncio.CancelledError:
         return FINE  # told twice to end
     return FINE
+
+
+def _event_loop(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """How to make one; None is Python's own. Raises ConfigError when it is not installed."""
+    if name == "asyncio":
+        return None
+    try:
+        from uvloop import new_event_loop
+    except ModuleNotFoundError as error:
+        raise settings.ConfigError(
+            "MELTEMI_EVENT_LOOP is 'uvloop', which is not installed: pip install 'meltemi[uvloop]'"
+        ) from error
+    return new_event_loop
 
 
 def _within_descriptors(configured: settings.Settings) -> settings.Settings:

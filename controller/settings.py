@@ -33,7 +33,8 @@ class Settings:
     """Times in seconds. ``health_check_interval``: of every active check; split clusters multiply
     checks, so a large mesh may want it longer. ``allow_dubbo_proxy``: Dubbo may be served by an
     engine that is not recommended, where a proxy has no better one. ``log_format``: ``console`` or
-    ``json``. ``security`` and ``tuning``: of the port for proxies; ``admin``: of the other one.
+    ``json``. ``event_loop``: ``asyncio``, or ``uvloop`` where that is installed. ``security`` and
+    ``tuning``: of the port for proxies; ``admin``: of the other one.
     """
 
     health_check_interval: float = 1.0
@@ -42,6 +43,7 @@ class Settings:
     security: Security = PLAINTEXT_ON_LOOPBACK
     tuning: Tuning = DEFAULTS
     admin: AdminSecurity = ADMIN_ON_LOOPBACK
+    event_loop: str = "asyncio"
 
     @property
     def allowed(self) -> frozenset[str]:
@@ -53,8 +55,8 @@ def read(
     environment: Mapping[str, str] = os.environ, given: Mapping[str, str] = MappingProxyType({})
 ) -> Settings:
     """Settings from ``MELTEMI_HEALTH_CHECK_INTERVAL``, ``MELTEMI_ALLOW_DUBBO_PROXY``,
-    ``MELTEMI_LOG_FORMAT`` and what ``_security``, ``tuning`` and ``admin_security`` read.
-    ``given`` comes before the environment.
+    ``MELTEMI_LOG_FORMAT``, ``MELTEMI_EVENT_LOOP`` and what ``_security``, ``tuning`` and
+    ``admin_security`` read. ``given`` comes before the environment.
 
     Raises:
         ConfigError: a value cannot be used.
@@ -68,20 +70,25 @@ def read(
         interval = 0.0
     if not 0.1 <= interval <= 3600:
         raise ConfigError(f"{name} is {text!r}: write seconds from 0.1 to 3600")
-    name = f"{PREFIX}LOG_FORMAT"
-    log_format = environment.get(name, "console")
-    if log_format not in {"console", "json"}:
-        raise ConfigError(f"{name} is {log_format!r}: write console or json")
-    name = f"{PREFIX}ALLOW_DUBBO_PROXY"
-    allowed = environment.get(name, "0")
-    if allowed not in {"0", "1"}:
-        raise ConfigError(f"{name} is {allowed!r}: write 0 or 1")
+    log_format = _one_of(environment, "LOG_FORMAT", "console", "json")
+    event_loop = _one_of(environment, "EVENT_LOOP", "asyncio", "uvloop")
+    allowed = _one_of(environment, "ALLOW_DUBBO_PROXY", "0", "1")
     try:
         tuned = tuning(environment, PREFIX)
         admin = admin_security(environment, PREFIX)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    return Settings(interval, allowed == "1", log_format, _security(environment), tuned, admin)
+    security = _security(environment)
+    return Settings(interval, allowed == "1", log_format, security, tuned, admin, event_loop)
+
+
+def _one_of(environment: Mapping[str, str], setting: str, usual: str, other: str) -> str:
+    """Raises ConfigError."""
+    name = f"{PREFIX}{setting}"
+    value = environment.get(name, usual)
+    if value not in {usual, other}:
+        raise ConfigError(f"{name} is {value!r}: write {usual} or {other}")
+    return value
 
 
 def _security(environment: Mapping[str, str]) -> Security:
@@ -95,13 +102,11 @@ def _security(environment: Mapping[str, str]) -> Security:
             "and the authorities that sign for proxies; give all of --tls-cert, --tls-key and "
             f"--client-ca, or set {', '.join(names)}"
         )
-    name = f"{PREFIX}PLAINTEXT"
-    plaintext = environment.get(name, "0")
-    if plaintext not in {"0", "1"}:
-        raise ConfigError(f"{name} is {plaintext!r}: write 0 or 1")
+    plaintext = _one_of(environment, "PLAINTEXT", "0", "1")
     if plaintext == "1" and any(given):
         raise ConfigError(
-            f"--plaintext ({name}) and --tls-cert ({names[0]}) exclude each other: drop one of them"
+            f"--plaintext ({PREFIX}PLAINTEXT) and --tls-cert ({names[0]}) exclude each other: "
+            "drop one of them"
         )
     tls = TlsFiles(*map(Path, given)) if any(given) else None
     name = f"{PREFIX}TRUST_DOMAIN"

@@ -25,12 +25,15 @@ def test_everything_that_can_be_set() -> None:
             "MELTEMI_HEALTH_CHECK_INTERVAL": "2.5",
             "MELTEMI_ALLOW_DUBBO_PROXY": "1",
             "MELTEMI_LOG_FORMAT": "json",
+            "MELTEMI_EVENT_LOOP": "uvloop",
             **TLS,
             "MELTEMI_TRUST_DOMAIN": "mesh.example",
         }
     )
     security = Security(TlsFiles(Path("/c"), Path("/k"), Path("/a")), "mesh.example")
-    assert found == Settings(2.5, allow_dubbo_proxy=True, log_format="json", security=security)
+    assert found == Settings(
+        2.5, allow_dubbo_proxy=True, log_format="json", security=security, event_loop="uvloop"
+    )
     assert found.allowed == {"dubbo_proxy"}
 
 
@@ -41,6 +44,7 @@ def test_everything_that_can_be_set() -> None:
         ("MELTEMI_HEALTH_CHECK_INTERVAL", "0"),
         ("MELTEMI_ALLOW_DUBBO_PROXY", "yes"),
         ("MELTEMI_LOG_FORMAT", "xml"),
+        ("MELTEMI_EVENT_LOOP", "trio"),
         ("MELTEMI_PLAINTEXT", "yes"),
         ("MELTEMI_TRUST_DOMAIN", "spiffe://cluster.local"),
         ("MELTEMI_TRUST_DOMAIN", ""),
