@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 _PROXY_PINGS_MS = 5_000
 _TURNING = 0.8
+_TLS_FRAME = 4096
 
 
 def channel_arguments(limits: Limits) -> tuple[tuple[str, int], ...]:
@@ -19,6 +20,8 @@ def channel_arguments(limits: Limits) -> tuple[tuple[str, int], ...]:
     silence = _milliseconds(limits.first_request)
     return (
         ("grpc.so_reuseport", 0),
+        # Each TLS connection keeps buffers of its frames' size: 16 KiB unless told otherwise.
+        ("grpc.tsi.max_frame_size", _TLS_FRAME),
         ("grpc.max_receive_message_length", limits.request_bytes),
         ("grpc.max_concurrent_streams", STREAMS_PER_CONNECTION),
         ("grpc.max_allowed_incoming_connections", limits.streams),
