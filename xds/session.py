@@ -151,8 +151,10 @@ class Session(Generic[R]):
         """How many names are kept for the stream: what it asks for, of all types, and clusters
         that linger.
         """
-        asked = sum(len(state.subscription.names) for state in self._states.values())
-        return asked + self._release.leaving
+        asked = self._release.leaving
+        for state in self._states.values():
+            asked += len(state.subscription.names)
+        return asked
 
     @property
     def dialect(self) -> str:
@@ -181,7 +183,10 @@ class Session(Generic[R]):
         """Whether nothing can be due before the next request or update, whatever the time is."""
         if not self._release.resting:
             return False
-        return not any(state.whole or state.owed or state.dirty for state in self._states.values())
+        for state in self._states.values():  # asked several times for each response: no generator
+            if state.whole or state.owed or state.dirty:
+                return False
+        return True
 
     def holdings(self) -> Iterator[Holding]:
         """Everything that the stream asks for, by type in push order, then by name."""
@@ -217,6 +222,8 @@ class Session(Generic[R]):
         for state in self._states.values():
             if state.release_at is not None and state.release_at <= now:
                 state.release_at = None
+        if self._release.resting:  # as nearly always: time changes nothing there
+            return self._first_due(now)
         while True:
             quiet = self._quiet
             self._touch(self._release.tick(now, quiet=quiet))
@@ -277,11 +284,12 @@ class Session(Generic[R]):
             state.owed,
             frozenset(state.dirty),
         )
-        if owed not in self._cache:
+        try:
+            return self._cache.take(owed)
+        except KeyError:
             composed = self._dialect.compose(state, self._release)
             self._cache.put(owed, snapshot, composed)
             return composed
-        return self._cache.take(owed)
 
     def _blocked(self, state: TypeState) -> bool:
         return state.release_at is not None or (state.rules.gated and self._release.waiting)

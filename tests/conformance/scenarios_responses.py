@@ -15,6 +15,7 @@ from meltemi.xds.resource import (
     EXTENSION,
     LISTENER,
     SECRET,
+    Key,
 )
 from meltemi.xds.session import Session
 from meltemi.xds.subscription import Subscription
@@ -297,9 +298,11 @@ def a_tick_is_a_change(patch: pytest.MonkeyPatch) -> None:
 
 @scenario(37, variants=ADS, kills=(a_tick_is_a_change,))
 async def time_alone_changes_nothing(world: World) -> None:
-    world.publish(cluster("a"), endpoint("a"))
+    """Also where a cluster lingers, until it goes."""
+    world.publish(cluster("a"), endpoint("a"), cluster("b"))
     stream = await world.open(CLUSTER)
     await stream.get(CLUSTER)
     await stream.get(ENDPOINT, "a")
-    world.advance(3600)
+    world.publish(removed=[Key(CLUSTER, "b")])
+    world.advance(DRAIN / 2)
     await stream.silence()
