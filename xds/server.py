@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from contextlib import asynccontextmanager, contextmanager
 from itertools import count
 from random import random
@@ -18,6 +17,7 @@ from meltemi.xds.admission_control import AdmissionControl
 from meltemi.xds.dialect import Delta, Sotw
 from meltemi.xds.drain import drain_schedule, lifetime
 from meltemi.xds.limits import LimitError, Limits
+from meltemi.xds.loopback import is_loopback
 from meltemi.xds.peer import Peer, UnidentifiedError
 from meltemi.xds.response_cache import ResponseCache
 from meltemi.xds.session import Session
@@ -351,12 +351,7 @@ def _this_task() -> asyncio.Task[Any]:
 def _require_loopback(address: str) -> None:
     """Raises ValueError with a sentence for the user."""
     host, _, port = address.rpartition(":")
-    host = host.strip("[]")
-    try:
-        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback or not port.isdecimal():
+    if not is_loopback(host.strip("[]")) or not port.isdecimal():
         raise ValueError(
             f"cannot listen on {address!r}: without TLS only a loopback address is allowed, "
             "such as 127.0.0.1:18000"

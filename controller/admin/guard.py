@@ -10,7 +10,7 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 
 from meltemi.controller.admin.access import EVERYTHING, TokenError, grant_of, read_tokens
-from meltemi.controller.admin.security import is_loopback
+from meltemi.xds.loopback import is_loopback
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from meltemi.xds.loopback import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,11 +46,3 @@ def require_safe(security: AdminSecurity, host: str, port: int) -> None:
             "loopback address only, such as 127.0.0.1:18080; set MELTEMI_ADMIN_TOKEN_FILE to "
             "serve it elsewhere"
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches it."""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -13,7 +13,8 @@ import uvicorn
 from meltemi.controller.admin.access import read_tokens
 from meltemi.controller.admin.connections import Connection
 from meltemi.controller.admin.pages import application
-from meltemi.controller.admin.security import AdminSecurity, is_loopback, require_safe
+from meltemi.controller.admin.security import AdminSecurity, require_safe
+from meltemi.xds.loopback import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator

@@ -10,7 +10,8 @@ from msgspec import field
 from meltemi.controller.decode.kubernetes import HEAD, allows, ip_addresses, resp
 from meltemi.controller.decode.ports import WrittenPort, ports
 from meltemi.controller.decode.schema import Spec
-from meltemi.controller.decode.values import Count, PortNumber, locality_of
+from meltemi.controller.decode.values import PortNumber, locality_of
+from meltemi.controller.decode.workloadentry import WorkloadSpec
 from meltemi.controller.hosts import canonical_ip, flaw
 from meltemi.controller.objects import HostEndpoints, HostSelector, SelectedPort
 from meltemi.protocols.model import Discovery, Endpoint, Service
@@ -37,17 +38,6 @@ class EntryPort(Spec, frozen=True):
     target_port: PortNumber | None = None
 
 
-class EntryEndpoint(Spec, frozen=True):
-    """One of ``spec.endpoints``. ``ports`` maps port names to this endpoint's numbers."""
-
-    address: str = ""
-    ports: dict[str, PortNumber] = field(default_factory=dict[str, PortNumber])
-    labels: dict[str, str] = field(default_factory=dict[str, str])
-    locality: str = ""
-    weight: Count = 0
-    IGNORED: ClassVar[frozenset[str]] = frozenset({"network", "serviceAccount"})
-
-
 class Selector(Spec, frozen=True):
     """``spec.workloadSelector``."""
 
@@ -61,7 +51,7 @@ class EntrySpec(Spec, frozen=True):
     ports: tuple[EntryPort, ...] = ()
     addresses: tuple[str, ...] = ()
     resolution: str = "NONE"
-    endpoints: tuple[EntryEndpoint, ...] = ()
+    endpoints: tuple[WorkloadSpec, ...] = ()
     workload_selector: Selector | None = None
     export_to: tuple[str, ...] = ()
     IGNORED: ClassVar[frozenset[str]] = frozenset({"location"})

@@ -38,7 +38,9 @@ class WorkloadStatus(Spec, frozen=True):
 
 
 class WorkloadSpec(Spec, frozen=True):
-    """``spec``. ``ports`` maps names of a ServiceEntry's ports to this machine's numbers."""
+    """``spec``, and one of a ServiceEntry's ``spec.endpoints``. ``ports`` maps names of a
+    ServiceEntry's ports to this machine's numbers.
+    """
 
     address: str = ""
     ports: dict[str, PortNumber] = field(default_factory=dict[str, PortNumber])

@@ -82,7 +82,6 @@ class Reflector:
         self.state = State.STARTING
         self.reason = ""
         self.synced = asyncio.Event()
-        self.relists = 0
         self._api = api
         self._deliver = deliver
         self._namespace = namespace
@@ -93,6 +92,7 @@ class Reflector:
         self._backoff = Backoff(random=self._random)
         self._mirror = Mirror()
         self._path = ""
+        self._type: Body = {}
         self._revision = ""
         self._streams_lists = True
         self._absent_for = 0.0
@@ -124,18 +124,22 @@ class Reflector:
     async def _find(self) -> str:
         """The path of the best version that the server has."""
         if not self.kind.group:
-            return self.kind.path(self.kind.versions[0], self._namespace)
+            return self._choose(self.kind.versions[0])
         group = await self._api.get(f"/apis/{self.kind.group}")
         served = {str(found["version"]) for found in mappings(group.get("versions"))}
         for version in self.kind.versions:
             if version in served:
-                return self.kind.path(version, self._namespace)
+                return self._choose(version)
         raise ApiError(404, f"the API server has {self.kind.group} in {', '.join(sorted(served))}")
+
+    def _choose(self, version: str) -> str:
+        api = f"{self.kind.group}/{version}" if self.kind.group else version
+        self._type = {"apiVersion": api, "kind": self.kind.kind}
+        return self.kind.path(version, self._namespace)
 
     # -- everything --------------------------------------------------------------------------------
 
     async def _read_all(self) -> None:
-        self.relists += 1
         self._mirror.begin()
         if self._streams_lists and await self._stream_all():
             return
@@ -234,11 +238,7 @@ class Reflector:
 
     def _typed(self, body: Body) -> Body:
         """Items of a list do not say what they are."""
-        if "kind" in body:
-            return body
-        api = self._path.removeprefix("/apis/").removeprefix("/api/").split("/")
-        version = api[0] if not self.kind.group else f"{api[0]}/{api[1]}"
-        return {"apiVersion": version, "kind": self.kind.kind, **body}
+        return body if "kind" in body else {**self._type, **body}
 
     def _tell(self, news: Iterable[News | None]) -> None:
         if told := [each for each in news if each is not None]:

@@ -9,9 +9,9 @@ import pytest
 from meltemi.controller.admin.security import (
     AdminSecurity,
     admin_security,
-    is_loopback,
     require_safe,
 )
+from meltemi.xds.loopback import is_loopback
 
 TOKENS = AdminSecurity(Path("tokens"))
 
