@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -15,13 +16,16 @@ from prometheus_client import disable_created_metrics
 from meltemi.controller import collector, logs, settings
 from meltemi.controller.admin.server import serve_admin
 from meltemi.controller.descriptors import room_for
+from meltemi.controller.kube.replica import Replica
 from meltemi.controller.plane import ControlPlane
 from meltemi.controller.sources import SourceError
 from meltemi.controller.sources.files import FilesSource
 from meltemi.protocols.registry import PluginError, load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from kubernetes.aio.client import Configuration
 
     from meltemi.controller.admin.security import AdminSecurity
     from meltemi.controller.sources.kube import KubeSource
@@ -38,9 +42,11 @@ def serve(
     xds: tuple[str, int],
     admin: tuple[str, int],
     given: Mapping[str, str] = MappingProxyType({}),
+    connect: Callable[[], Awaitable[Configuration]] | None = None,
 ) -> int:
     """Serve what a source says until SIGTERM or SIGINT; gives the exit code. ``given``: settings
-    that come before those of the environment, by the same names.
+    that come before those of the environment, by the same names. ``connect``: to the cluster that
+    this is a replica of Meltemi in.
     """
     try:
         configured = settings.read(given=given)
@@ -53,12 +59,13 @@ def serve(
     # Else each counter has a second series, which nobody asks for.
     disable_created_metrics()  # type: ignore[no-untyped-call]
     plane = ControlPlane(registry, source, configured)
+    replica = None if connect is None else Replica(connect, configured.instance)
     collector.seldom()
     try:
         if isinstance(source, FilesSource):
             source.require()
         with asyncio.Runner(loop_factory=new_loop) as runner:
-            runner.run(_run(plane, xds, admin, configured.admin))
+            runner.run(_run(plane, replica, xds, admin, configured.admin))
     except BaseExceptionGroup as group:
         return _failed(_first(group))
     except (SourceError, ValueError, OSError) as error:
@@ -97,7 +104,11 @@ def _within_descriptors(configured: settings.Settings) -> settings.Settings:
 
 
 async def _run(
-    plane: ControlPlane, xds: tuple[str, int], admin: tuple[str, int], security: AdminSecurity
+    plane: ControlPlane,
+    replica: Replica | None,
+    xds: tuple[str, int],
+    admin: tuple[str, int],
+    security: AdminSecurity,
 ) -> None:
     stop = asyncio.Event()
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
@@ -113,7 +124,8 @@ async def _run(
         loop.add_signal_handler(number, told)
     host, port = xds
     at = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    async with serve_admin(plane, *admin, security), plane.running(at):
+    duties = nullcontext() if replica is None else replica.running(plane)
+    async with serve_admin(plane, *admin, security), plane.running(at), duties:
         await stop.wait()
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from meltemi.controller.admin.security import AdminSecurity, admin_security
 from meltemi.controller.identity import Security
+from meltemi.controller.kube.instance import Instance, instance
 from meltemi.controller.tuning import Tuning, tuning
 from meltemi.xds.credentials import TlsFiles
 from meltemi.xds.peer import is_trust_domain
@@ -22,6 +23,7 @@ PREFIX = "MELTEMI_"
 PLAINTEXT_ON_LOOPBACK = Security()
 DEFAULTS = Tuning()
 ADMIN_ON_LOOPBACK = AdminSecurity()
+ALONE = Instance("meltemi-0")
 
 
 class ConfigError(ValueError):
@@ -34,7 +36,7 @@ class Settings:
     checks, so a large mesh may want it longer. ``allow_dubbo_proxy``: Dubbo may be served by an
     engine that is not recommended, where a proxy has no better one. ``log_format``: ``console`` or
     ``json``. ``event_loop``: ``asyncio``, or ``uvloop`` where that is installed. ``security`` and
-    ``tuning``: of the port for proxies; ``admin``: of the other one.
+    ``tuning``: of the port for proxies; ``admin``: of the other one. ``instance``: in a cluster.
     """
 
     health_check_interval: float = 1.0
@@ -44,6 +46,7 @@ class Settings:
     tuning: Tuning = DEFAULTS
     admin: AdminSecurity = ADMIN_ON_LOOPBACK
     event_loop: str = "asyncio"
+    instance: Instance = ALONE
 
     @property
     def allowed(self) -> frozenset[str]:
@@ -55,8 +58,8 @@ def read(
     environment: Mapping[str, str] = os.environ, given: Mapping[str, str] = MappingProxyType({})
 ) -> Settings:
     """Settings from ``MELTEMI_HEALTH_CHECK_INTERVAL``, ``MELTEMI_ALLOW_DUBBO_PROXY``,
-    ``MELTEMI_LOG_FORMAT``, ``MELTEMI_EVENT_LOOP`` and what ``_security``, ``tuning`` and
-    ``admin_security`` read. ``given`` comes before the environment.
+    ``MELTEMI_LOG_FORMAT``, ``MELTEMI_EVENT_LOOP`` and what ``_security``, ``tuning``,
+    ``admin_security`` and ``instance`` read. ``given`` comes before the environment.
 
     Raises:
         ConfigError: a value cannot be used.
@@ -76,10 +79,11 @@ def read(
     try:
         tuned = tuning(environment, PREFIX)
         admin = admin_security(environment, PREFIX)
+        which = instance(environment, PREFIX)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     security = _security(environment)
-    return Settings(interval, allowed == "1", log_format, security, tuned, admin, event_loop)
+    return Settings(interval, allowed == "1", log_format, security, tuned, admin, event_loop, which)
 
 
 def _one_of(environment: Mapping[str, str], setting: str, usual: str, other: str) -> str:

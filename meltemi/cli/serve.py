@@ -12,7 +12,9 @@ from meltemi.cli.inputs import host_and_port
 from meltemi.cli.output import fail
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from kubernetes.aio.client import Configuration
 
     from meltemi.controller.sources.files import FilesSource
     from meltemi.controller.sources.kube import KubeSource
@@ -87,9 +89,15 @@ def serve(
     }
     from meltemi.controller.app import serve as run
 
-    source = _cluster(kubeconfig, context, namespace or ()) if path is None else _files(path)
+    connect = None
+    if path is None:
+        connect = _connection(kubeconfig, context)
+        source: FilesSource | KubeSource = _cluster(connect, namespace or ())
+    else:
+        source = _files(path)
     set_here = {name: str(value) for name, value in given.items() if value is not None}
-    raise typer.Exit(run(source, xds=addresses[0], admin=addresses[1], given=set_here))
+    code = run(source, xds=addresses[0], admin=addresses[1], given=set_here, connect=connect)
+    raise typer.Exit(code)
 
 
 def _files(path: Path) -> FilesSource:
@@ -98,11 +106,17 @@ def _files(path: Path) -> FilesSource:
     return FilesSource(path)
 
 
-def _cluster(kubeconfig: Path | None, context: str, namespaces: Sequence[str]) -> KubeSource:
-    from meltemi.controller.sources.kube import KubeSource
-    from meltemi.controller.sources.kube.api import configuration
+def _connection(kubeconfig: Path | None, context: str) -> Callable[[], Awaitable[Configuration]]:
+    from meltemi.controller.kube.api import configuration
 
-    connect = partial(configuration, str(kubeconfig or ""), context)
+    return partial(configuration, str(kubeconfig or ""), context)
+
+
+def _cluster(
+    connect: Callable[[], Awaitable[Configuration]], namespaces: Sequence[str]
+) -> KubeSource:
+    from meltemi.controller.sources.kube import KubeSource
+
     return KubeSource(connect, namespaces=namespaces)
 
 

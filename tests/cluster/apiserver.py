@@ -16,7 +16,7 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from meltemi.controller.sources.kube.api import configuration
+from meltemi.controller.kube.api import configuration
 from meltemi.testing.evidence import record
 from meltemi.testing.ports import LOOPBACK, free_ports
 from meltemi.testing.process import ServerProcess

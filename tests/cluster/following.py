@@ -6,20 +6,20 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from meltemi.controller.kube.kinds import WATCHED
+from meltemi.controller.kube.reflector import State
 from meltemi.controller.objects import Delete, Invalid, identity_of
 from meltemi.controller.sources import Synced
 from meltemi.controller.sources.kube import KubeSource
-from meltemi.controller.sources.kube.kinds import WATCHED
-from meltemi.controller.sources.kube.reflector import State
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
     from kubernetes.aio.client import Configuration
 
+    from meltemi.controller.kube.kinds import Kind
+    from meltemi.controller.kube.reflector import Reflector
     from meltemi.controller.objects import Change
-    from meltemi.controller.sources.kube.kinds import Kind
-    from meltemi.controller.sources.kube.reflector import Reflector
 
 PATIENCE_S = 60.0
 

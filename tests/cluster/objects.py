@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from meltemi.controller.sources.kube.kinds import WATCHED
+from meltemi.controller.kube.kinds import WATCHED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kubernetes.aio.client import ApiClient
 
-    from meltemi.controller.sources.kube.kinds import Kind
+    from meltemi.controller.kube.kinds import Kind
 
 KINDS: Mapping[str, Kind] = {kind.kind: kind for kind in WATCHED}
 MANAGER = "tests"

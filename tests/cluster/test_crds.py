@@ -19,8 +19,8 @@ from meltemi.controller.crds_schema import PRESERVE
 from meltemi.controller.decode import Unnamed, decode
 from meltemi.controller.decode.notes import MISSING, WRONG
 from meltemi.controller.decode.schema import as_list, as_mapping
+from meltemi.controller.kube.kinds import Kind
 from meltemi.controller.objects import Invalid
-from meltemi.controller.sources.kube.kinds import Kind
 from tests.cluster.apiserver import ApiServer
 from tests.cluster.conftest import administrator
 from tests.cluster.definitions import (

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from kubernetes.aio import client
 
-from meltemi.controller.sources.kube.kinds import Kind
-from meltemi.controller.sources.kube.reflector import State
+from meltemi.controller.kube.kinds import Kind
+from meltemi.controller.kube.reflector import State
 from tests.cluster.apiserver import ApiServer
 from tests.cluster.conftest import administrator
 from tests.cluster.following import following

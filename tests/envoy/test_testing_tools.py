@@ -202,10 +202,11 @@ async def test_dubbo_calls_follow_method_attachment_and_weights() -> None:
 
             assert await versions("hello", user="bob") == {"v2": 100}
             assert await versions("getName") == {"v1": 100}
-            assert await versions("hello") == {"v1": 80, "v2": 20}
+            # Envoy begins its rounds anywhere: exact to a call.
+            assert (await versions("hello"))["v2"] == pytest.approx(20, abs=1)
             # Controls: names of attachments have case, and a prefix is not a part.
-            assert (await versions("hello", User="bob"))["v1"] == 80
-            assert (await versions("forget"))["v2"] == 20
+            assert (await versions("hello", User="bob"))["v1"] == pytest.approx(80, abs=1)
+            assert (await versions("forget"))["v2"] == pytest.approx(20, abs=1)
 
 
 async def test_envoys_own_dubbo_errors_carry_their_reason() -> None:

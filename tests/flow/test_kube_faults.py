@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 from kubernetes.aio import client
 
-from meltemi.controller.sources.kube.api import Api
-from meltemi.controller.sources.kube.kinds import Kind
-from meltemi.controller.sources.kube.mirror import Gone
-from meltemi.controller.sources.kube.reflector import Reflector, State
+from meltemi.controller.kube.api import Api
+from meltemi.controller.kube.kinds import Kind
+from meltemi.controller.kube.mirror import Gone
+from meltemi.controller.kube.reflector import Reflector, State
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 
-    from meltemi.controller.sources.kube.reflector import News
+    from meltemi.controller.kube.reflector import News
 
     Answer = Callable[[web.Request], Coroutine[None, None, web.StreamResponse]]
 

@@ -14,7 +14,7 @@ from meltemi.controller.crds import DEFINITIONS, Definition, to_yaml
 from meltemi.controller.crds_schema import Checks, Rule, documentation, schema_of
 from meltemi.controller.crds_status import Status
 from meltemi.controller.decode.schema import Spec, as_mapping
-from meltemi.controller.sources.kube.kinds import WATCHED
+from meltemi.controller.kube.kinds import WATCHED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -8,14 +8,15 @@ import pytest
 
 from meltemi.controller.admin.security import AdminSecurity
 from meltemi.controller.identity import Security
-from meltemi.controller.settings import ConfigError, Settings, read
+from meltemi.controller.kube.instance import Instance
+from meltemi.controller.settings import ALONE, ConfigError, Settings, read
 from meltemi.xds.credentials import TlsFiles
 
 TLS = {"MELTEMI_TLS_CERT": "/c", "MELTEMI_TLS_KEY": "/k", "MELTEMI_CLIENT_CA": "/a"}
 
 
 def test_nothing_needs_to_be_set() -> None:
-    assert read({}) == Settings()
+    assert read({"MELTEMI_POD_NAME": ALONE.name}) == Settings()
     assert Settings().allowed == frozenset()
 
 
@@ -26,13 +27,20 @@ def test_everything_that_can_be_set() -> None:
             "MELTEMI_ALLOW_DUBBO_PROXY": "1",
             "MELTEMI_LOG_FORMAT": "json",
             "MELTEMI_EVENT_LOOP": "uvloop",
+            "MELTEMI_POD_NAME": "meltemi-7c9f",
+            "MELTEMI_POD_NAMESPACE": "mesh",
             **TLS,
             "MELTEMI_TRUST_DOMAIN": "mesh.example",
         }
     )
     security = Security(TlsFiles(Path("/c"), Path("/k"), Path("/a")), "mesh.example")
     assert found == Settings(
-        2.5, allow_dubbo_proxy=True, log_format="json", security=security, event_loop="uvloop"
+        2.5,
+        allow_dubbo_proxy=True,
+        log_format="json",
+        security=security,
+        event_loop="uvloop",
+        instance=Instance("meltemi-7c9f", "mesh"),
     )
     assert found.allowed == {"dubbo_proxy"}
 
@@ -45,6 +53,7 @@ def test_everything_that_can_be_set() -> None:
         ("MELTEMI_ALLOW_DUBBO_PROXY", "yes"),
         ("MELTEMI_LOG_FORMAT", "xml"),
         ("MELTEMI_EVENT_LOOP", "trio"),
+        ("MELTEMI_POD_NAMESPACE", "Mesh"),
         ("MELTEMI_PLAINTEXT", "yes"),
         ("MELTEMI_TRUST_DOMAIN", "spiffe://cluster.local"),
         ("MELTEMI_TRUST_DOMAIN", ""),

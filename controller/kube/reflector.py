@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
-from meltemi.controller.sources.kube.api import ApiError
-from meltemi.controller.sources.kube.backoff import Backoff
-from meltemi.controller.sources.kube.mirror import (
+from meltemi.controller.kube.api import ApiError
+from meltemi.controller.kube.backoff import Backoff
+from meltemi.controller.kube.mirror import (
     Gone,
     Mirror,
     Seen,
@@ -27,9 +27,9 @@ from meltemi.controller.sources.kube.mirror import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-    from meltemi.controller.sources.kube.api import Api
-    from meltemi.controller.sources.kube.kinds import Kind
-    from meltemi.controller.sources.kube.mirror import Body
+    from meltemi.controller.kube.api import Api
+    from meltemi.controller.kube.kinds import Kind
+    from meltemi.controller.kube.mirror import Body
 
 PAGE = 500
 WATCH_S = 290.0

@@ -13,9 +13,15 @@ from kubernetes.aio import config as _config
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
-    from meltemi.controller.sources.kube.mirror import Body
+    from meltemi.controller.kube.mirror import Body
 
 config: Any = _config  # the package has types, but not everywhere
+
+JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+APPLY = "application/apply-patch+yaml"
+"""Content types of a request's body; the last is server-side apply, and takes JSON."""
 
 CONNECT_S = 10.0
 IDLE_S = 75.0
@@ -52,11 +58,23 @@ class Api:
         await self._client.close()
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> Body:
-        """A page of JSON. Raises ApiError."""
-        async with self._response(path, query or {}) as response:
-            body = await response.read()
+        """An object, or a page of a list. Raises ApiError."""
+        return await self.send("GET", path, query=query)
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        content_type: str = JSON,
+    ) -> Body:
+        """One request, and the object that answers it. Raises ApiError, with 409 for a conflict."""
+        async with self._response(method, path, query or {}, body, content_type) as response:
+            answer = await response.read()
         try:
-            return msgspec.json.decode(body, type=dict[str, object])
+            return msgspec.json.decode(answer, type=dict[str, object])
         except msgspec.DecodeError as error:
             raise ApiError(0, f"the answer is no JSON object: {error}") from error
 
@@ -65,15 +83,20 @@ class Api:
         self, path: str, query: Mapping[str, str]
     ) -> AsyncGenerator[AsyncIterator[bytes]]:
         """The lines of an answer that goes on and on, once it has begun. Raises ApiError."""
-        async with self._response(path, query) as response:
+        async with self._response("GET", path, query) as response:
             yield _lines(response)
 
     @asynccontextmanager
     async def _response(
-        self, path: str, query: Mapping[str, str]
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: object = None,
+        content_type: str = JSON,
     ) -> AsyncGenerator[aiohttp.ClientResponse]:
         try:
-            answer = await self._request(path, query)
+            answer = await self._request(method, path, query, body, content_type)
             try:
                 if answer.status >= 300:
                     raise await _error(answer)
@@ -83,18 +106,24 @@ class Api:
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise ApiError(0, f"{type(error).__name__}: {error}") from error
 
-    async def _request(self, path: str, query: Mapping[str, str]) -> aiohttp.ClientResponse:
+    async def _request(
+        self, method: str, path: str, query: Mapping[str, str], body: object, content_type: str
+    ) -> aiohttp.ClientResponse:
+        headers = (
+            {"Accept": JSON} if body is None else {"Accept": JSON, "Content-Type": content_type}
+        )
         # Authentication is looked up for each request: tokens rotate.
         request = await self._client.param_serialize(
-            "GET",
+            method,
             path,
             query_params=list(query.items()),
-            header_params={"Accept": "application/json"},
+            header_params=headers,
+            body=body,
             auth_settings=["BearerToken"],
         )
-        method, url, headers = request[:3]
+        method, url, headers, sent = request[:4]
         answer = await self._client.rest_client.request(
-            method, url, headers=headers, _request_timeout=self._timeout
+            method, url, headers=headers, body=sent, _request_timeout=self._timeout
         )
         response: aiohttp.ClientResponse = answer.response
         return response

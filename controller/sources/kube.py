@@ -9,22 +9,22 @@ import structlog
 from kubernetes.aio.config import ConfigException
 
 from meltemi.controller.decode import Unnamed, decode
+from meltemi.controller.kube.api import IDLE_S, Api
+from meltemi.controller.kube.kinds import WATCHED
+from meltemi.controller.kube.mirror import Gone
+from meltemi.controller.kube.reflector import Reflector, State
 from meltemi.controller.objects import Delete, Identity
 from meltemi.controller.sources import SourceError, Synced
-from meltemi.controller.sources.kube.api import IDLE_S, Api
-from meltemi.controller.sources.kube.kinds import WATCHED
-from meltemi.controller.sources.kube.mirror import Gone
-from meltemi.controller.sources.kube.reflector import Reflector, State
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 
     from kubernetes.aio.client import Configuration
 
+    from meltemi.controller.kube.kinds import Kind
+    from meltemi.controller.kube.reflector import News
     from meltemi.controller.objects import Change
     from meltemi.controller.sources import Event, Place
-    from meltemi.controller.sources.kube.kinds import Kind
-    from meltemi.controller.sources.kube.reflector import News
     from meltemi.protocols.problem import Problem
 
 log: Any = structlog.get_logger("meltemi")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meltemi.controller.sources.kube.mirror import Gone, Mirror, Name, Seen, identify
+from meltemi.controller.kube.mirror import Gone, Mirror, Name, Seen, identify
 
 
 def thing(name: str, version: int) -> dict[str, object]:

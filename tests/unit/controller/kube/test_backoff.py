@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from meltemi.controller.sources.kube.backoff import Backoff
+from meltemi.controller.kube.backoff import Backoff
 
 
 def test_waits_double_up_to_the_limit_with_jitter() -> None:

@@ -1,0 +1,1 @@
+"""Talking to Kubernetes: reading and writing objects over its API."""
