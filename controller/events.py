@@ -59,6 +59,15 @@ EVENTS: Mapping[str, Entry] = {
     "source.unreadable": Entry(
         "error", ("kind", "problems"), "Kubernetes delivered something that has no name."
     ),
+    "leader.elected": Entry(
+        "info", ("identity",), "This replica writes to the cluster from now on."
+    ),
+    "leader.lost": Entry("info", ("identity",), "This replica does not write any more."),
+    "leader.failing": Entry(
+        "warning",
+        ("lease", "error", "next_step"),
+        "The Lease cannot be read or written: this replica does not write, and goes on serving.",
+    ),
     "snapshot.published": Entry(
         "info", ("namespace", "resources"), "A group of proxies has something new to get."
     ),
