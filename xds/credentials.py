@@ -1,4 +1,4 @@
-"""Mutual TLS from files that may be replaced at any time."""
+"""TLS, mutual or of the server alone, from files that may be replaced at any time."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ class Pem(NamedTuple):
 
     certificate: bytes
     key: bytes
-    client_ca: bytes
+    client_ca: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
     """PEM files: the server's certificate with its chain, its key, and the authorities that sign
-    the certificates of proxies.
+    the certificates of proxies; without those nobody is asked for one.
     """
 
     certificate: Path
     key: Path
-    client_ca: Path
+    client_ca: Path | None = None
 
     def read(self) -> Pem:
         """What they hold now. Raises OSError."""
-        files = (self.certificate, self.key, self.client_ca)
-        return Pem(*(path.read_bytes() for path in files))
+        client_ca = None if self.client_ca is None else self.client_ca.read_bytes()
+        return Pem(self.certificate.read_bytes(), self.key.read_bytes(), client_ca)
 
     def check(self) -> None:
         """Let a TLS library look at them: gRPC does so too, but tells nobody what is wrong.
@@ -68,6 +68,8 @@ class TlsFiles:
                 f"{error.strerror or error}; write a PEM chain and the unencrypted PEM key of its "
                 "first certificate"
             ) from error
+        if self.client_ca is None:
+            return
         try:
             context.load_verify_locations(self.client_ca)
         except OSError as error:
@@ -77,8 +79,8 @@ class TlsFiles:
             ) from error
 
 
-class MutualTls:
-    """Peers prove who they are by a certificate of the client authorities, in TLS 1.2 or later.
+class ServerTls:
+    """TLS 1.2 or later, in which peers see who the server is.
 
     The files are looked at in every handshake, so what replaces them needs no restart; streams
     that are open stay as they are. ``replaced`` hears of that, with an empty text, or with what is
@@ -88,15 +90,13 @@ class MutualTls:
     def __init__(
         self,
         files: TlsFiles,
-        trust_domain: str,
         replaced: Callable[[str], None],
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._files = files
-        self._trust_domain = trust_domain
         self._replaced = replaced
         self._clock = clock
-        self._current = Pem(b"", b"", b"")
+        self._current = Pem(b"", b"", None)
         self._until = 0.0
         self._wrong = ""
 
@@ -110,22 +110,10 @@ class MutualTls:
         self._current = self._files.read()
         fetch: Any = self._fetch  # the stubs do not know that None means: as before
         return grpc.dynamic_ssl_server_credentials(
-            self._configuration(), fetch, require_client_authentication=True
+            self._configuration(),
+            fetch,
+            require_client_authentication=self._files.client_ca is not None,
         )
-
-    def identify(self, context: Context) -> Identity:
-        """Who is at the other end of a stream.
-
-        Raises:
-            UnidentifiedError: the certificate does not say it, or is of another trust domain.
-        """
-        raw = context.auth_context().get("peer_uri", ())
-        found = identity([uri.decode(errors="replace") for uri in raw])
-        if found.trust_domain != self._trust_domain:
-            raise UnidentifiedError(
-                f"{found} is not of the trust domain {self._trust_domain!r} of this server"
-            )
-        return found
 
     def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
         """Called by gRPC in each handshake: what replaces the configuration, if anything."""
@@ -162,3 +150,31 @@ class MutualTls:
         return grpc.ssl_server_certificate_configuration(
             [(key, certificate)], root_certificates=client_ca
         )
+
+
+class MutualTls(ServerTls):
+    """Peers, too, prove who they are: by a certificate of the client authorities."""
+
+    def __init__(
+        self,
+        files: TlsFiles,
+        trust_domain: str,
+        replaced: Callable[[str], None],
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        super().__init__(files, replaced, clock)
+        self._trust_domain = trust_domain
+
+    def identify(self, context: Context) -> Identity:
+        """Who is at the other end of a stream.
+
+        Raises:
+            UnidentifiedError: the certificate does not say it, or is of another trust domain.
+        """
+        raw = context.auth_context().get("peer_uri", ())
+        found = identity([uri.decode(errors="replace") for uri in raw])
+        if found.trust_domain != self._trust_domain:
+            raise UnidentifiedError(
+                f"{found} is not of the trust domain {self._trust_domain!r} of this server"
+            )
+        return found

@@ -12,6 +12,11 @@ SPACING = 0.02
 gets 50 proxies a second.
 """
 
+OUTLIVED = 60.0
+"""Seconds by which streams outlive what their peers were let in with, at most: theirs may all
+expire in the same second.
+"""
+
 _SHARE = 0.7  # of the grace; the rest is for what is still being written then
 _JITTER = 0.1
 
@@ -25,3 +30,10 @@ def drain_schedule(count: int, grace: float, chance: Callable[[], float]) -> Seq
 def lifetime(age: float, chance: Callable[[], float]) -> float:
     """How long a stream lasts: about ``age``, so that streams that began together do not end so."""
     return age * (1 - _JITTER + 2 * _JITTER * chance())
+
+
+def expiry(lasts: float, chance: Callable[[], float]) -> float:
+    """When a stream ends whose peer's token is good for so long: a little later, so that the next
+    one comes with another token.
+    """
+    return lasts + min(OUTLIVED, lasts * _JITTER) * chance()

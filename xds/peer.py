@@ -35,11 +35,12 @@ class Identity:
 @dataclass(frozen=True, slots=True)
 class Peer:
     """``address`` as gRPC writes it (``ipv4:127.0.0.1:45678``). ``identity`` is None where nobody
-    has verified one: on plaintext.
+    has verified one: on plaintext. ``by_token``: a token says it, not a certificate.
     """
 
     address: str
     identity: Identity | None = None
+    by_token: bool = False
 
 
 def is_trust_domain(text: str) -> bool:

@@ -103,6 +103,11 @@ class Release:
         return self._first is not None
 
     @property
+    def held(self) -> Set[Key]:
+        """What stays as it was until clusters are settled that it names."""
+        return self._held
+
+    @property
     def lingering(self) -> bool:
         """Whether clusters are on their way out."""
         return bool(self._leaving)

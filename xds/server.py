@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager, contextmanager
 from itertools import count
+from math import inf
 from random import random
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ import grpc.aio
 from meltemi.xds import resource
 from meltemi.xds.admission_control import AdmissionControl
 from meltemi.xds.dialect import Delta, Sotw
-from meltemi.xds.drain import drain_schedule, lifetime
+from meltemi.xds.drain import drain_schedule, expiry, lifetime
 from meltemi.xds.limits import LimitError, Limits
 from meltemi.xds.loopback import is_loopback
 from meltemi.xds.peer import Peer, UnidentifiedError
@@ -28,13 +29,19 @@ from meltemi.xds.wire import ProtocolError
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 
-    from meltemi.xds.credentials import MutualTls
+    from meltemi.xds.bearer import Authenticate
+    from meltemi.xds.credentials import MutualTls, ServerTls
     from meltemi.xds.dialect import Dialect
     from meltemi.xds.group import Group
     from meltemi.xds.observer import Observer, TurnedAway
     from meltemi.xds.resource import TypeRules, TypeUrl
     from meltemi.xds.stream import Context
     from meltemi.xds.wire import Node
+
+    Introduce = Callable[[Context], Awaitable[tuple[Peer, float]]]
+    """Who has opened a stream, and until when that is known by the server's clock. Raises Refused
+    and LimitError.
+    """
 
 AGGREGATED = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 
@@ -133,10 +140,43 @@ class AdsServer:
         """
         if tls is None and not plaintext:
             _require_loopback(address)
-        server = grpc.aio.server(options=channel_arguments(self._limits))
-        server.add_generic_rpc_handlers((*self._handlers(), *self._further))
         self._tls = tls
         credentials = tls.server_credentials() if tls else None
+
+        async def introduce(context: Context) -> tuple[Peer, float]:
+            return self.peer(context), inf
+
+        handlers = (*self._handlers(introduce), *self._further)
+        async with self._listening(address, credentials, handlers) as port:
+            yield port
+
+    @asynccontextmanager
+    async def serve_tokens(
+        self, address: str, tls: ServerTls, authenticate: Authenticate
+    ) -> AsyncGenerator[int]:
+        """Listen on a further ``host:port`` for those whose streams carry a token; inside of
+        ``serve``. Nothing but discovery is offered there.
+
+        Raises CertificateError for files of TLS that cannot be used, OSError when the address is
+        taken.
+        """
+
+        async def introduce(context: Context) -> tuple[Peer, float]:
+            return await self._authenticated(context, authenticate)
+
+        handlers = self._handlers(introduce)
+        async with self._listening(address, tls.server_credentials(), handlers) as port:
+            yield port
+
+    @asynccontextmanager
+    async def _listening(
+        self,
+        address: str,
+        credentials: grpc.ServerCredentials | None,
+        handlers: Sequence[grpc.GenericRpcHandler],
+    ) -> AsyncGenerator[int]:
+        server = grpc.aio.server(options=channel_arguments(self._limits))
+        server.add_generic_rpc_handlers(handlers)
         try:
             if credentials is None:
                 port = server.add_insecure_port(address)
@@ -174,18 +214,18 @@ class AdsServer:
         for stream in self._open.values():
             stream.cut()
 
-    def _handlers(self) -> list[grpc.GenericRpcHandler]:
+    def _handlers(self, introduce: Introduce) -> list[grpc.GenericRpcHandler]:
         names = {f"{AGGREGATED}/AggregatedResources": "", **self._services}
-        return [self._handler(name, type_url) for name, type_url in names.items()]
+        return [self._handler(name, type_url, introduce) for name, type_url in names.items()]
 
-    def _handler(self, name: str, only: TypeUrl) -> grpc.GenericRpcHandler:
+    def _handler(self, name: str, only: TypeUrl, introduce: Introduce) -> grpc.GenericRpcHandler:
         service, _, noun = name.partition("/")
 
         async def sotw(_: object, context: Context) -> None:
-            await self._serve_stream(Sotw(), only, context)
+            await self._serve_stream(Sotw(), only, context, introduce)
 
         async def delta(_: object, context: Context) -> None:
-            await self._serve_stream(Delta(), only, context)
+            await self._serve_stream(Delta(), only, context, introduce)
 
         # grpc's stubs know the blocking flavour of handlers only.
         methods: dict[str, Any] = {f"Stream{noun}": sotw, f"Delta{noun}": delta}
@@ -194,11 +234,13 @@ class AdsServer:
             {name: grpc.stream_stream_rpc_method_handler(run) for name, run in methods.items()},
         )
 
-    async def _serve_stream(self, dialect: Dialect[Any], only: TypeUrl, context: Context) -> None:
+    async def _serve_stream(
+        self, dialect: Dialect[Any], only: TypeUrl, context: Context, introduce: Introduce
+    ) -> None:
         task = _this_task()
         self._tasks.add(task)
         try:
-            await self._serve_until_wrong(dialect, only, context)
+            await self._serve_until_wrong(dialect, only, context, introduce)
         except grpc.aio.InternalError:
             return  # what grpc raises from any operation when the peer has gone
         finally:
@@ -206,13 +248,13 @@ class AdsServer:
             self._open.pop(task, None)
 
     async def _serve_until_wrong(
-        self, dialect: Dialect[Any], only: TypeUrl, context: Context
+        self, dialect: Dialect[Any], only: TypeUrl, context: Context, introduce: Introduce
     ) -> None:
         try:
             self._require_ready()
-            peer = self.peer(context)
+            peer, until = await introduce(context)
             with self._admission.entered(peer):
-                await self._serve_session(dialect, only, context, peer)
+                await self._serve_session(dialect, only, context, peer, until)
         except ProtocolError as error:
             await self._refuse(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
         except LimitError as error:
@@ -275,6 +317,24 @@ class AdsServer:
         except UnidentifiedError as error:
             raise Refused(grpc.StatusCode.UNAUTHENTICATED, str(error)) from error
 
+    async def _authenticated(
+        self, context: Context, authenticate: Authenticate
+    ) -> tuple[Peer, float]:
+        """Who calls by a token. Until that is known it counts as a stream of its address. Raises
+        Refused and LimitError.
+        """
+        address = context.peer()
+        metadata = [(name, value) for name, value in context.invocation_metadata() or ()]
+        try:
+            with self._admission.entered(Peer(address)):
+                async with self._arriving(self._limits.first_request):
+                    found = await authenticate(address, metadata)
+        except TimeoutError as error:
+            raise Refused(
+                grpc.StatusCode.UNAVAILABLE, "it takes too long to look at the token: try again"
+            ) from error
+        return Peer(address, found.identity, by_token=True), self._clock() + found.lasts
+
     @contextmanager
     def visit(self, context: Context) -> Generator[Peer]:
         """A call of something else that is offered, which counts as a stream of its peer. Raises
@@ -285,7 +345,7 @@ class AdsServer:
             yield peer
 
     async def _serve_session(
-        self, dialect: Dialect[Any], only: TypeUrl, context: Context, peer: Peer
+        self, dialect: Dialect[Any], only: TypeUrl, context: Context, peer: Peer, until: float
     ) -> None:
         first = await self._first_request(context)
         if first is None:
@@ -316,18 +376,22 @@ class AdsServer:
                 stream.take(first)
                 # 60 kB of extensions and metadata, twice; the owner keeps what it needs.
                 del first, node
-                await self._run(stream, turn.over)
+                await self._run(stream, turn.over, until)
             finally:
                 group.remove(stream)
                 self._observer.closed(number)
 
-    async def _run(self, stream: Stream, caught_up: Callable[[], None]) -> None:
-        """Until the peer ends, fails or breaks the protocol, or the server has had enough."""
+    async def _run(self, stream: Stream, caught_up: Callable[[], None], until: float) -> None:
+        """Until the peer ends, fails or breaks the protocol, the server has had enough, or does
+        not know any more who this is.
+        """
         self._open[_this_task()] = stream
         loop, age = asyncio.get_running_loop(), self._limits.age
         reader = loop.create_task(stream.read())
         lasts = lifetime(age, random)
-        ends = ((lasts, stream.retire), (2 * lasts, stream.finish)) if age else ()
+        ends = [(lasts, stream.retire), (2 * lasts, stream.finish)] if age else []
+        if until < inf:
+            ends.append((expiry(until - self._clock(), random), stream.finish))
         ageing = [loop.call_later(moment, end) for moment, end in ends]
         if self._stopping:
             stream.finish()

@@ -20,7 +20,7 @@ from meltemi.xds.response_cache import Owed
 from meltemi.xds.wire import Header, ProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence, Set
 
     from meltemi.xds.dialect import Composed, Dialect
     from meltemi.xds.holding import Holding
@@ -138,6 +138,7 @@ class Session(Generic[R]):
         self._only = only
         self._cache = cache
         self._states: dict[TypeUrl, TypeState] = {}
+        self._named = 0
         self._number = 0
         self._pushed: Pushed | None = None
 
@@ -151,10 +152,7 @@ class Session(Generic[R]):
         """How many names are kept for the stream: what it asks for, of all types, and clusters
         that linger.
         """
-        asked = self._release.leaving
-        for state in self._states.values():
-            asked += len(state.subscription.names)
-        return asked
+        return self._named + self._release.leaving
 
     @property
     def dialect(self) -> str:
@@ -172,6 +170,16 @@ class Session(Generic[R]):
         lost to one that cannot say that it holds them.
         """
         return self._dialect.recalls or not self._release.lingering
+
+    @property
+    def held(self) -> Set[Key]:
+        """What waits for clusters to be warm, and is not sent before."""
+        return self._release.held
+
+    def owes(self, type_url: TypeUrl) -> bool | None:
+        """Whether something of a type is due, or has no answer; None if nobody asked for it yet."""
+        state = self._states.get(type_url)
+        return None if state is None else state.due or bool(state.unanswered)
 
     @property
     def settled(self) -> bool:
@@ -319,8 +327,11 @@ class Session(Generic[R]):
         event: Acked | Nacked
         refused: frozenset[str] = frozenset()
         if request.error is None:
-            names = last.names.union(*(sent.names for sent in covered[:-1]))
-            state.refused -= names
+            names = last.names
+            if len(covered) > 1:
+                names = names.union(*(sent.names for sent in covered[:-1]))
+            if state.refused:
+                state.refused -= names
             waited = now - last.at
             event = Acked(state.rules.type_url, last.version, request.nonce, names, waited)
         else:
@@ -352,6 +363,9 @@ class Session(Generic[R]):
         before = state.subscription
         self._dialect.subscribe(state, request, self._release, first=first)
         after = state.subscription
+        if after is before and not first:
+            return ()  # as nearly always: it only answered
+        self._named += len(after.names) - len(before.names)
         if self._lingers(state):
             self._subscribe_clusters(state, request, first=first)
         elif first and request.resumes:
@@ -416,5 +430,7 @@ class Session(Generic[R]):
 
 def _take_until(unanswered: dict[str, Sent], nonce: str) -> list[Sent]:
     """Remove and return the responses up to the one with that nonce, which must be there."""
+    if next(iter(unanswered)) == nonce:
+        return [unanswered.pop(nonce)]
     count = list(unanswered).index(nonce) + 1
     return [unanswered.pop(earlier) for earlier in list(unanswered)[:count]]

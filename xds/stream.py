@@ -55,16 +55,16 @@ class Stream:
 
     def take(self, raw: bytes) -> None:
         """Feed a request. Raises ProtocolError, and LimitError for too many names."""
-        now = self._clock()
-        for event in self.session.receive(raw, now):
+        now, session = self._clock(), self.session
+        for event in session.receive(raw, now):
             self._observer.said(self.number, event, now)
-        if self.session.names > self._limits.names:
+        if session.names > self._limits.names:
             raise LimitError(
                 "names",
-                f"this stream names {self.session.names} resources, and no stream may name more "
+                f"this stream names {session.names} resources, and no stream may name more "
                 f"than {self._limits.names} here: ask for *, or raise the limit on names",
             )
-        if not self.session.resting:  # most requests are ACKs, and nothing follows
+        if not session.resting:  # most requests are ACKs, and nothing follows
             self.wake.set()
 
     async def read(self) -> None:
@@ -128,11 +128,12 @@ class Stream:
 
     async def _write_due(self, patience: WriteTimeout) -> None:
         while self._failure is None:
-            response = self.session.next_response(self._clock())
+            now = self._clock()
+            response = self.session.next_response(now)
             if response is None:
                 return
             if self.session.pushed is not None:
-                self._observer.said(self.number, self.session.pushed, self._clock())
+                self._observer.said(self.number, self.session.pushed, now)
             try:
                 with patience:
                     await self._context.write(response)

@@ -82,7 +82,7 @@ def the_version_tells_a_nack(patch: pytest.MonkeyPatch) -> None:
         sent = state.unanswered.get(request.nonce)
         if sent is not None:
             error = None if request.version == sent.version else "an old version"
-            request = replace(request, error=error)
+            request = request._replace(error=error)
         return original(self, state, request, now)
 
     mutate(patch, Session, "_answered", answered)

@@ -78,7 +78,7 @@ def any_nonce_answers_the_last_response(patch: pytest.MonkeyPatch) -> None:
     def answered(
         original: Method, self: Session[Any], state: TypeState, request: Any, now: float
     ) -> Any:
-        return original(self, state, replace(request, nonce=state.nonce), now)
+        return original(self, state, request._replace(nonce=state.nonce), now)
 
     mutate(patch, Session, "_answered", answered)
 
@@ -163,7 +163,7 @@ async def a_stale_request_still_adds_and_drops_names(world: World) -> None:
 
 @reading
 def names_in_an_answer_do_not_count(request: DeltaRequest) -> DeltaRequest:
-    return replace(request, subscribe=(), unsubscribe=()) if request.nonce else request
+    return request._replace(subscribe=(), unsubscribe=()) if request.nonce else request
 
 
 @owing

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from meltemi.testing.resources import ROUTE, cluster, endpoint, listener, plain, route
@@ -36,7 +35,7 @@ MANY = tuple(
 
 @reading
 def versions_of_a_reconnect_are_ignored(request: DeltaRequest) -> DeltaRequest:
-    return replace(request, initial={})
+    return request._replace(initial={})
 
 
 def what_went_during_a_reconnect_is_not_told(patch: pytest.MonkeyPatch) -> None:
@@ -92,7 +91,7 @@ async def a_cluster_that_is_gone_lingers_after_a_reconnect(world: World) -> None
 
 @reading
 def versions_of_a_reconnect_are_subscriptions(request: DeltaRequest) -> DeltaRequest:
-    return replace(request, subscribe=(*request.subscribe, *request.initial))
+    return request._replace(subscribe=(*request.subscribe, *request.initial))
 
 
 @scenario(60, variants=DELTA, kills=(versions_of_a_reconnect_are_subscriptions,))

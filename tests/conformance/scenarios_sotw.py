@@ -80,7 +80,7 @@ async def two_servers_have_one_version_for_one_content_only(world: World) -> Non
 
 def any_nonce_is_an_answer(patch: pytest.MonkeyPatch) -> None:
     def answered(original: Method, self: Any, state: TypeState, request: Any, now: float) -> Any:
-        return original(self, state, replace(request, nonce=state.nonce), now)
+        return original(self, state, request._replace(nonce=state.nonce), now)
 
     mutate(patch, Session, "_answered", answered)
 

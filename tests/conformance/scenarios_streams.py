@@ -60,7 +60,7 @@ async def both_dialects_live_on_one_port(world: World) -> None:
 
 def a_missing_type_is_guessed(patch: pytest.MonkeyPatch) -> None:
     def type_of(original: Method, self: Session[Any], request: Any) -> Any:
-        return original(self, request if request.type_url else replace(request, type_url=CLUSTER))
+        return original(self, request if request.type_url else request._replace(type_url=CLUSTER))
 
     mutate(patch, Session, "_type_of", type_of)
 
@@ -292,7 +292,7 @@ def nonces_repeat(patch: pytest.MonkeyPatch) -> None:
 
 def a_response_lacks_its_type(patch: pytest.MonkeyPatch) -> None:
     def encode(original: Method, self: Any, header: Header, composed: Composed) -> Any:
-        return original(self, replace(header, type_url=""), composed)
+        return original(self, header._replace(type_url=""), composed)
 
     for dialect in (Sotw, Delta):
         mutate(patch, dialect, "encode", encode)
@@ -300,7 +300,7 @@ def a_response_lacks_its_type(patch: pytest.MonkeyPatch) -> None:
 
 def a_response_lacks_its_nonce(patch: pytest.MonkeyPatch) -> None:
     def encode(original: Method, self: Any, header: Header, composed: Composed) -> Any:
-        return original(self, replace(header, nonce=""), composed)
+        return original(self, header._replace(nonce=""), composed)
 
     for dialect in (Sotw, Delta):
         mutate(patch, dialect, "encode", encode)
