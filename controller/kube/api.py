@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+import asyncio
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 import msgspec
@@ -11,7 +12,7 @@ from kubernetes.aio import client
 from kubernetes.aio import config as _config
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 
     from meltemi.controller.kube.mirror import Body
 
@@ -45,13 +46,33 @@ class ApiError(Exception):
 
 
 class Api:
-    """One API server. ``idle`` in seconds."""
+    """One API server. ``idle`` in seconds. ``connect`` gives the configuration anew, with the
+    credentials of that moment, and is asked when those that there are were refused.
+    """
 
-    def __init__(self, configuration: client.Configuration, *, idle: float = IDLE_S) -> None:
+    def __init__(
+        self,
+        configuration: client.Configuration,
+        *,
+        idle: float = IDLE_S,
+        connect: Callable[[], Awaitable[client.Configuration]] | None = None,
+    ) -> None:
         configuration.retries = False  # each caller has its own pace
-        configuration.connection_pool_maxsize = 100
+        configuration.connection_pool_maxsize = 0  # each watch has one, so no number is enough
+        self._configuration: Any = configuration
         self._client: Any = client.ApiClient(configuration)
-        self._timeout = aiohttp.ClientTimeout(sock_connect=CONNECT_S, sock_read=idle)
+        self._timeout = aiohttp.ClientTimeout(sock_connect=min(CONNECT_S, idle), sock_read=idle)
+        self._connect = connect
+        self._renewing = asyncio.Lock()
+
+    @classmethod
+    async def connected(
+        cls, connect: Callable[[], Awaitable[client.Configuration]], *, idle: float = IDLE_S
+    ) -> Self:
+        """With credentials that are read again when they are refused. Raises what ``connect``
+        raises.
+        """
+        return cls(await connect(), idle=idle, connect=connect)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -82,7 +103,9 @@ class Api:
     async def stream(
         self, path: str, query: Mapping[str, str]
     ) -> AsyncGenerator[AsyncIterator[bytes]]:
-        """The lines of an answer that goes on and on, once it has begun. Raises ApiError."""
+        """The lines of an answer that goes on and on, once it has begun. They end with the answer,
+        or when it is silent for too long. Raises ApiError.
+        """
         async with self._response("GET", path, query) as response:
             yield _lines(response)
 
@@ -97,6 +120,9 @@ class Api:
     ) -> AsyncGenerator[aiohttp.ClientResponse]:
         try:
             answer = await self._request(method, path, query, body, content_type)
+            if answer.status == 401 and await self._renew():
+                _break_off(answer)
+                answer = await self._request(method, path, query, body, content_type)
             try:
                 if answer.status >= 300:
                     raise await _error(answer)
@@ -112,7 +138,6 @@ class Api:
         headers = (
             {"Accept": JSON} if body is None else {"Accept": JSON, "Content-Type": content_type}
         )
-        # Authentication is looked up for each request: tokens rotate.
         request = await self._client.param_serialize(
             method,
             path,
@@ -128,6 +153,24 @@ class Api:
         response: aiohttp.ClientResponse = answer.response
         return response
 
+    async def _renew(self) -> bool:
+        """Whether there are other credentials now than those that were refused: tokens rotate, and
+        accounts are made anew under their old names.
+        """
+        if self._connect is None:
+            return False
+        known = self._configuration
+        refused = dict(known.api_key)
+        async with self._renewing:
+            if known.api_key == refused:
+                try:
+                    fresh: Any = await self._connect()
+                except (config.ConfigException, OSError):
+                    return False
+                known.api_key = fresh.api_key
+                known.refresh_api_key_hook = fresh.refresh_api_key_hook
+        return bool(known.api_key != refused)
+
 
 def _break_off(answer: aiohttp.ClientResponse) -> None:
     """A complete answer has given its connection back; another one's is of no use any more, and a
@@ -141,12 +184,13 @@ def _break_off(answer: aiohttp.ClientResponse) -> None:
 async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     """Complete lines, as they come."""
     rest = b""
-    async for chunk in response.content.iter_any():
-        *complete, rest = (rest + chunk).split(b"\n")
-        for line in complete:
-            yield line
-        if len(rest) > _MAX_LINE:
-            raise ApiError(0, f"a line of more than {_MAX_LINE} bytes")
+    with suppress(TimeoutError):
+        async for chunk in response.content.iter_any():
+            *complete, rest = (rest + chunk).split(b"\n")
+            for line in complete:
+                yield line
+            if len(rest) > _MAX_LINE:
+                raise ApiError(0, f"a line of more than {_MAX_LINE} bytes")
     if rest:
         raise ApiError(0, "the answer broke off inside a line")
 

@@ -40,19 +40,30 @@ ABSENT_S = 60.0
 server that has just started does not know the kinds of CRDs yet.
 """
 
+STALE_S = 30.0
+"""Seconds of waiting after which a failure is more than a restart of the API server."""
+
 _INITIAL_END = "k8s.io/initial-events-end"
 
 News: TypeAlias = Seen | Gone
 
 
 class State(Enum):
-    """How a reflector fares. Everything but FOLLOWING and ABSENT is worth a look."""
+    """How a reflector fares. DENIED and STALE are worth a look; others pass, or may be so."""
 
     STARTING = "has not been read yet"
     FOLLOWING = "is followed"
     ABSENT = "is unknown to the API server"
     DENIED = "may not be read"
     FAILING = "cannot be read now"
+    STALE = "could not be read for a while"
+
+
+SOUND_S = 10.0
+"""Seconds of following after which a failure counts as a first one."""
+
+_STATES = {404: State.ABSENT, 403: State.DENIED}
+"""What an answer says of the kind; all others say something of the server, or of us."""
 
 
 class Expired(Exception):
@@ -62,8 +73,12 @@ class Expired(Exception):
 class Reflector:
     """Follows one kind, in one namespace or all. ``deliver`` gets what changed, in order.
 
-    ``synced`` is set when everything that there was has been delivered, or when the kind is absent
-    or denied and others must not wait for it. ``changed`` is called when ``state`` changes.
+    ``selector``: a label selector that objects must match. ``name``: follow this one object alone,
+    which needs the rights to get it and to watch it, but not to list. ``synced`` is set when
+    everything that there was has been delivered, or when the kind is absent or denied and others
+    must not wait for it. ``changed`` is called when ``state`` changes. ``events`` and ``relists``
+    count what came of watches, and lists after the first; ``heard`` is when something came last, by
+    the event loop's clock.
     """
 
     def __init__(
@@ -74,6 +89,7 @@ class Reflector:
         *,
         namespace: str = "",
         selector: str = "",
+        name: str = "",
         changed: Callable[[Reflector], None] = lambda _: None,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         random: Random | None = None,
@@ -82,10 +98,17 @@ class Reflector:
         self.state = State.STARTING
         self.reason = ""
         self.synced = asyncio.Event()
+        self.namespace = namespace
+        self.name = name
+        self.events = 0
+        self.relists = 0
+        self.heard: float | None = None
         self._api = api
         self._deliver = deliver
-        self._namespace = namespace
-        self._selector = selector
+        self._narrowed = {
+            **({"labelSelector": selector} if selector else {}),
+            **({"fieldSelector": f"metadata.name={name}"} if name else {}),
+        }
         self._changed = changed
         self._sleep = sleep
         self._random = random or Random()
@@ -95,7 +118,8 @@ class Reflector:
         self._type: Body = {}
         self._revision = ""
         self._streams_lists = True
-        self._absent_for = 0.0
+        self._since = 0.0
+        self._lasting = 0.0
 
     async def run(self) -> None:
         """For ever."""
@@ -104,6 +128,7 @@ class Reflector:
                 await self._follow()
             except Expired:
                 self._revision = ""
+                await self._sleep(self._delay())
             except ApiError as error:
                 await self._wait(error)
 
@@ -112,10 +137,9 @@ class Reflector:
             self._path = await self._find()
         if not self._revision:
             await self._read_all()
-        started = asyncio.get_running_loop().time()
-        events = await self._watch({"resourceVersion": self._revision})
-        lasted = asyncio.get_running_loop().time() - started
-        if not events and lasted < 1.0:
+        started, events = self._now(), self.events
+        await self._watch({"resourceVersion": self._revision})
+        if self.events == events and self._now() - started < 1.0:
             raise ApiError(0, "the watch ended at once")
         self._backoff.reset()
 
@@ -126,7 +150,7 @@ class Reflector:
         if not self.kind.group:
             return self._choose(self.kind.versions[0])
         group = await self._api.get(f"/apis/{self.kind.group}")
-        served = {str(found["version"]) for found in mappings(group.get("versions"))}
+        served = _versions(group)
         for version in self.kind.versions:
             if version in served:
                 return self._choose(version)
@@ -135,17 +159,34 @@ class Reflector:
     def _choose(self, version: str) -> str:
         api = f"{self.kind.group}/{version}" if self.kind.group else version
         self._type = {"apiVersion": api, "kind": self.kind.kind}
-        return self.kind.path(version, self._namespace)
+        return self.kind.path(version, self.namespace)
 
     # -- everything --------------------------------------------------------------------------------
 
     async def _read_all(self) -> None:
+        if self.name:
+            await self._read_one()
+        elif not (self._streams_lists and await self._stream_all()):
+            await self._list_all()
+
+    async def _read_one(self) -> None:
         self._mirror.begin()
-        if self._streams_lists and await self._stream_all():
-            return
+        revision = "0"  # the watch begins with the object, should it be there by then
+        try:
+            body = await self._api.get(f"{self._path}/{self.name}")
+        except ApiError as error:
+            if error.status != 404:
+                raise
+        else:
+            self._tell((self._mirror.seen(self._typed(body)),))
+            revision = str(revision_of(mapping(body.get("metadata"))))
+        self._complete(revision)
+
+    async def _list_all(self) -> None:
+        self._mirror.begin()
         # The first list may come from the server's cache; a later one must not go back in time.
         oldest = {} if self.synced.is_set() else {"resourceVersion": "0"}
-        query = {"limit": str(PAGE), **oldest, **self._narrowed()}
+        query = {"limit": str(PAGE), **oldest, **self._narrowed}
         while True:
             page = await self._page(query)
             items = mappings(page.get("items"))
@@ -153,7 +194,7 @@ class Reflector:
             metadata = mapping(page.get("metadata"))
             if not (more := metadata.get("continue")):
                 break
-            query = {"limit": str(PAGE), "continue": str(more), **self._narrowed()}
+            query = {"limit": str(PAGE), "continue": str(more), **self._narrowed}
         self._complete(str(revision_of(metadata)))
 
     async def _page(self, query: Mapping[str, str]) -> Body:
@@ -167,6 +208,7 @@ class Reflector:
     async def _stream_all(self) -> bool:
         """The list as a watch that begins with everything; whether the server does that."""
         query = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
+        self._mirror.begin()
         try:
             await self._watch(query)
         except ApiError as error:
@@ -179,36 +221,33 @@ class Reflector:
     def _complete(self, revision: str) -> None:
         self._tell(self._mirror.end())
         self._revision = revision
-        self._absent_for = 0.0
-        self._backoff.reset()
+        self.relists += self.heard is not None
+        self.heard = self._now()
         self._enter(State.FOLLOWING)
         self.synced.set()
 
     # -- what happens then -------------------------------------------------------------------------
 
-    async def _watch(self, query: Mapping[str, str]) -> int:
-        """Until the server ends it; how many events there were. Raises ApiError, Expired."""
+    async def _watch(self, query: Mapping[str, str]) -> None:
+        """Until the server ends it, or says nothing any more. Raises ApiError, Expired."""
         seconds = int(WATCH_S * self._random.uniform(0.8, 1.0))
         query = {
             "watch": "true",
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(seconds),
-            **self._narrowed(),
+            **self._narrowed,
             **query,
         }
-        events = 0
         try:
             async with self._api.stream(self._path, query) as lines:
                 if self._revision:
                     self._enter(State.FOLLOWING)
                 async for line in lines:
                     self._take(line)
-                    events += 1
         except ApiError as error:
             if error.status == 410:
                 raise Expired from error
             raise
-        return events
 
     def _take(self, line: bytes) -> None:
         try:
@@ -217,6 +256,8 @@ class Reflector:
             self._apply(event["type"], body)
         except (msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise ApiError(0, f"the watch sent something else than an event: {error}") from error
+        self.events += 1
+        self.heard = self._now()
 
     def _apply(self, kind: str, body: Body) -> None:
         if kind == "ERROR":
@@ -244,31 +285,69 @@ class Reflector:
         if told := [each for each in news if each is not None]:
             self._deliver(told)
 
-    def _narrowed(self) -> Mapping[str, str]:
-        return {"labelSelector": self._selector} if self._selector else {}
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
 
     # -- when it does not work ---------------------------------------------------------------------
 
     async def _wait(self, error: ApiError) -> None:
         """A kind that is absent, or that we may not read, holds up nobody else."""
-        delay = self._backoff.next(error.retry_after)
-        state = State.FAILING
-        if error.status == 404:
-            state, self._path = State.ABSENT, ""
-            self._absent_for += delay
-            if self._absent_for >= ABSENT_S:
+        delay = self._delay(error.retry_after)
+        state = _STATES.get(error.status, State.FAILING)
+        before = State.FAILING if self.state is State.STALE else self.state
+        self._lasting = self._lasting + delay if before is state else delay
+        if state is State.FAILING and self._lasting >= STALE_S:
+            state = State.STALE
+        if state is State.ABSENT:
+            self._path = ""
+            if self._lasting >= ABSENT_S and len(self._mirror) and await self._is_gone():
                 self._tell(self._mirror.clear())
-                self._revision = ""
-        elif error.status in {401, 403}:
-            state = State.DENIED
-        if state is not State.FAILING and not self.kind.required:
-            self.synced.set()
-        if state is not State.FAILING or not self.synced.is_set():
+        if state in {State.ABSENT, State.DENIED}:
+            self._revision = ""
+            if not self.kind.required:
+                self.synced.set()
+        if not self.synced.is_set():
             self._revision = ""
         self._enter(state, str(error))
         await self._sleep(delay)
 
+    def _delay(self, asked: float = 0.0) -> float:
+        """Before trying again. What went well for a while is forgiven a first failure."""
+        if self.state is State.FOLLOWING and self._now() - self._since >= SOUND_S:
+            self._backoff.reset()
+        return self._backoff.next(asked)
+
+    async def _is_gone(self) -> bool:
+        """Whether an API server lists what it has, and the kind is not among it: a 404 may also
+        come from something else that stands where the server was.
+        """
+        try:
+            groups = mappings((await self._api.get("/apis")).get("groups"))
+            for group in groups:
+                if group.get("name") == self.kind.group and await self._is_in(group):
+                    return False
+        except ApiError:
+            return False
+        return bool(groups and self.kind.group)
+
+    async def _is_in(self, group: Body) -> bool:
+        """Whether one of the group's versions that we read has the kind."""
+        for version in self.kind.versions:
+            if version in _versions(group):
+                found = await self._api.get(f"/apis/{self.kind.group}/{version}")
+                resources = mappings(found.get("resources"))
+                if self.kind.plural in {each.get("name") for each in resources}:
+                    return True
+        return False
+
     def _enter(self, state: State, reason: str = "") -> None:
         if (state, reason) != (self.state, self.reason):
+            if state is not self.state:
+                self._since = self._now()
             self.state, self.reason = state, reason
             self._changed(self)
+
+
+def _versions(group: Body) -> set[str]:
+    """Those in which the server has a group of kinds."""
+    return {str(each.get("version")) for each in mappings(group.get("versions"))}

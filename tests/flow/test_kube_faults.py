@@ -2,138 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from aiohttp import web
-from kubernetes.aio import client
-
-from meltemi.controller.kube.api import Api
-from meltemi.controller.kube.kinds import Kind
-from meltemi.controller.kube.mirror import Gone
-from meltemi.controller.kube.reflector import Reflector, State
+from meltemi.controller.kube.reflector import State
+from tests.flow.kube_world import CUSTOM, event, page, single, status, thing, watch, world
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
-
-    from meltemi.controller.kube.reflector import News
-
-    Answer = Callable[[web.Request], Coroutine[None, None, web.StreamResponse]]
-
-PATIENCE_S = 20.0
-KIND = Kind("", "Service", "services", ("v1",), required=True)
-
-
-def thing(name: str, version: int) -> dict[str, Any]:
-    return {"metadata": {"namespace": "n", "name": name, "resourceVersion": str(version)}}
-
-
-def event(kind: str, body: dict[str, Any]) -> bytes:
-    return json.dumps({"type": kind, "object": body}).encode() + b"\n"
-
-
-def page(version: int, *items: dict[str, Any], more: str = "") -> Answer:
-    """A list, or a page of it."""
-
-    async def answer(_: web.Request) -> web.StreamResponse:
-        metadata = {"resourceVersion": str(version), "continue": more}
-        return web.json_response({"metadata": metadata, "items": items})
-
-    return answer
-
-
-def watch(*lines: bytes, stay: bool = False) -> Answer:
-    """A watch that says this and ends, or stays open."""
-
-    async def answer(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse()
-        await response.prepare(request)
-        for line in lines:
-            await response.write(line)
-        if stay:
-            await asyncio.Event().wait()
-        return response
-
-    return answer
-
-
-def status(code: int, text: str = "no", **headers: str) -> Answer:
-    async def answer(_: web.Request) -> web.StreamResponse:
-        return web.Response(status=code, text=text, headers=headers)
-
-    return answer
-
-
-class World:
-    """The server's answers, one per request; after the last one, watches stay silent."""
-
-    def __init__(self, answers: Sequence[Answer]) -> None:
-        self.answers = [*answers]
-        self.queries: list[dict[str, str]] = []
-        self.waits: list[float] = []
-        self.told: list[str] = []
-        self.states: list[State] = []
-        self._news = asyncio.Event()
-
-    async def answer(self, request: web.Request) -> web.StreamResponse:
-        query = dict(request.query)
-        if "sendInitialEvents" in query:
-            return web.json_response({"message": "no WatchList here"}, status=422)
-        self.queries.append(query)
-        self._news.set()
-        following = self.answers.pop(0) if self.answers else watch(stay=True)
-        return await following(request)
-
-    async def sleep(self, seconds: float) -> None:
-        self.waits.append(seconds)
-        await asyncio.sleep(0)
-
-    def deliver(self, news: Sequence[News]) -> None:
-        for each in news:
-            sign = "-" if isinstance(each, Gone) else "+"
-            self.told.append(f"{sign}{each.name.name}")
-        self._news.set()
-
-    def changed(self, reflector: Reflector) -> None:
-        self.states.append(reflector.state)
-        self._news.set()
-
-    async def until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(PATIENCE_S):
-            while not holds():
-                self._news.clear()
-                await self._news.wait()
-
-    async def finished(self) -> None:
-        """Every answer was given, and the reflector has asked once more."""
-        asked = len(self.answers) + len(self.queries) + 1
-        await self.until(lambda: len(self.queries) >= asked)
-
-
-@asynccontextmanager
-async def world(*answers: Answer) -> AsyncGenerator[World]:
-    """A reflector that follows such a server."""
-    found = World(answers)
-    app = web.Application()
-    app.router.add_get("/api/v1/services", found.answer)
-    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    configuration = client.Configuration(host=f"http://127.0.0.1:{runner.addresses[0][1]}")
-    api = Api(configuration)
-    reflector = Reflector(KIND, api, found.deliver, changed=found.changed, sleep=found.sleep)
-    running = asyncio.create_task(reflector.run())
-    try:
-        yield found
-        assert not running.done(), "the reflector has ended"
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-        await api.close()
-        await runner.cleanup()
+    from tests.flow.kube_world import Answer
 
 
 async def test_a_watch_goes_on_where_the_last_one_ended() -> None:
@@ -177,7 +52,7 @@ async def test_a_forgotten_position_lists_again_and_tells_the_difference() -> No
             await server.finished()
             assert server.told == ["+kept", "+gone", "+new", "-gone"]
             assert "resourceVersion" not in server.queries[2], "may not go back in time"
-            assert server.waits == []
+            assert len(server.waits) == 1
 
 
 async def test_a_list_that_expires_between_two_pages_begins_anew() -> None:
@@ -230,3 +105,121 @@ async def test_what_is_no_event_fails_the_watch_and_not_the_reflector() -> None:
         await server.finished()
         assert server.told == ["+a"]
         assert len(server.waits) == len(nonsense)
+
+
+async def test_410_again_and_again_is_asked_for_less_and_less_often() -> None:
+    async with world(*[page(10, thing("a", 1)), status(410)] * 10) as server:
+        await server.finished()
+        assert server.told == ["+a"]
+        assert min(server.waits[7:]) > 10 * max(server.waits[:2])
+
+
+async def test_what_goes_while_a_streamed_list_breaks_off_is_told() -> None:
+    end = {
+        "metadata": {"resourceVersion": "9", "annotations": {"k8s.io/initial-events-end": "true"}}
+    }
+    async with world(
+        watch(event("ADDED", thing("a", 1)), event("ADDED", thing("b", 2))),
+        page(8, thing("a", 1)),
+        watch(),
+        streams=True,
+    ) as server:
+        await server.finished()
+        assert server.told == ["+a", "+b", "-b"]
+    async with world(
+        watch(event("ADDED", thing("a", 1)), event("BOOKMARK", end)), streams=True
+    ) as server:
+        await server.finished()
+        assert server.told == ["+a"]
+        assert server.queries[1]["resourceVersion"] == "9"
+
+
+async def test_silence_ends_a_watch_and_is_no_failure() -> None:
+    async with world(page(10, thing("a", 1)), watch(stay=True), idle=1.0) as server:
+        await server.finished()
+        assert server.states == [State.FOLLOWING]
+        assert server.waits == []
+
+
+async def test_refused_credentials_are_read_again_at_once() -> None:
+    added = watch(event("ADDED", thing("b", 11)))
+    async with world(page(10), status(401), added, tokens=["old", "new"]) as server:
+        await server.finished()
+        assert server.tokens == ["Bearer old", "Bearer old", "Bearer new", "Bearer new"]
+        assert State.FAILING not in server.states
+
+
+async def test_credentials_that_are_refused_still_are_no_denied_kind() -> None:
+    """Nobody may be served with half of the rules because a token is late."""
+    async with world(*[status(401)] * 3, page(10, thing("a", 1)), kind=CUSTOM) as server:
+        await server.finished()
+        assert server.states == [State.FAILING, State.FOLLOWING]
+
+
+async def test_minutes_without_a_server_delete_nothing_and_then_only_differences_are_told() -> None:
+    async with world(page(10, thing("kept", 1), thing("gone", 2)), watch(stay=True)) as server:
+        await server.until(lambda: len(server.queries) == 2)
+        await server.stop()
+        await server.until(lambda: sum(server.waits) > 600)
+        assert server.states == [State.FOLLOWING, State.FAILING, State.STALE]
+        assert max(server.waits) <= 30
+        server.answers = [status(410), page(30, thing("kept", 1), thing("new", 29))]
+        await server.start()
+        await server.finished()
+        assert server.told == ["+kept", "+gone", "+new", "-gone"]
+        assert server.states[-1] is State.FOLLOWING
+
+
+async def test_who_knows_no_kind_at_all_is_not_believed_that_one_is_gone() -> None:
+    """A balancer without a server behind it says 404 to everybody."""
+    async with world(page(10, thing("a", 1)), *[status(404)] * 99, kind=CUSTOM) as server:
+        await server.until(lambda: len(server.queries) == 2)
+        server.groups = None
+        await server.until(lambda: sum(server.waits) > 300)
+        assert server.states[-1] is State.ABSENT
+        assert server.told == ["+a"]
+
+
+async def test_objects_go_with_their_kind_but_not_at_once() -> None:
+    for groups in ([], [{"name": CUSTOM.group, "versions": [{"version": "v1"}]}]):
+        async with world(page(10, thing("a", 1)), *[status(404)] * 99, kind=CUSTOM) as server:
+            await server.until(lambda server=server: len(server.queries) == 2)  # type: ignore[misc]
+            server.groups, server.resources = [*groups, {"name": "other.io"}], []
+            await server.until(lambda server=server: "-a" in server.told)  # type: ignore[misc]
+            assert sum(server.waits) > 30
+            assert server.told == ["+a", "-a"]
+
+
+async def test_a_kind_whose_group_still_has_it_is_not_gone() -> None:
+    async with world(page(10, thing("a", 1)), *[status(404)] * 99, kind=CUSTOM) as server:
+        await server.until(lambda: sum(server.waits) > 300)
+        assert server.told == ["+a"]
+
+
+async def test_one_object_is_followed_without_a_list() -> None:
+    async with world(
+        status(404),
+        watch(event("ADDED", thing("one", 11))),
+        watch(event("DELETED", thing("one", 12))),
+        status(410),
+        single(thing("one", 20)),
+        name="one",
+    ) as server:
+        await server.finished()
+        assert server.told == ["+one", "-one", "+one"]
+        asked = [
+            (path, query.get("watch"))
+            for path, query in zip(server.paths, server.queries, strict=True)
+        ]
+        one, all_of_them = "/api/v1/namespaces/n/services/one", "/api/v1/namespaces/n/services"
+        watched = (all_of_them, "true")
+        assert asked == [(one, None), watched, watched, watched, (one, None), watched]
+        watches = [query for query in server.queries if "watch" in query]
+        assert {query["fieldSelector"] for query in watches} == {"metadata.name=one"}
+        assert [query["resourceVersion"] for query in watches] == ["0", "11", "12", "20"]
+
+
+async def test_a_selector_is_asked_for_by_lists_and_watches() -> None:
+    async with world(page(10, more="x"), page(10), watch(), selector="team=a") as server:
+        await server.finished()
+        assert [query["labelSelector"] for query in server.queries] == ["team=a"] * 4
