@@ -55,6 +55,10 @@ class Candidates(Generic[_Owned]):
             del self._entries[host]
         self._touched.add(host)
 
+    def objects(self, host: str) -> Iterable[Identity]:
+        """Which objects say something about the host, as of now."""
+        return self._entries.get(host, {}).keys()
+
     def settle(self) -> set[str]:
         """Bring the view up to date; answers the hosts that differ."""
         changed = {host for host in self._touched if self._refresh(host)}

@@ -66,6 +66,10 @@ class Store:
         self._upstreams = Candidates[RedisUpstream]()
         self._endpoints = EndpointTable(self._services.view)
         self._applications = Candidates[Application]()
+        self._tables = (
+            *(self._services, self._rules, self._policies, self._redis),
+            *(self._upstreams, self._applications),
+        )
         self._secrets: dict[tuple[str, str], Secret] = {}
         self._secrets_before: dict[tuple[str, str], Secret | None] = {}
         self.mesh = Mesh(
@@ -93,6 +97,24 @@ class Store:
         """Of all objects, readable or not."""
         known = self._objects.keys() | self._problems.keys()
         return (identity for identity in known if identity.kind != FILE)
+
+    def concerns(self, decoded: Decoded) -> frozenset[str]:
+        """The hosts, or the protocol of an application, that the object is about: as it is written
+        there, and as it is in force.
+        """
+        known = (decoded, self._objects.get(decoded.identity))
+        entries = (entry for each in known if each is not None for entry, _ in _entries(each))
+        return frozenset(name for _, name in entries if name)
+
+    def about(self, names: Iterable[str]) -> Iterator[Decoded]:
+        """The objects that say something about these hosts or protocols, each once."""
+        found = {
+            identity: None
+            for name in names
+            for table in self._tables
+            for identity in table.objects(name)
+        }
+        return (self._objects[identity] for identity in found)
 
     def apply(self, changes: Iterable[Change]) -> Dirty:
         """Fold changes that belong together; what cancels out among them is not dirty."""

@@ -13,6 +13,8 @@ from meltemi.protocols.problem import Problem
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from meltemi.protocols.model import Ref
+
 ANY_VALUE = {MatchKind.EXACT, MatchKind.PREFIX, MatchKind.SUFFIX}
 """With an empty value these accept any value of a present attribute."""
 
@@ -33,7 +35,7 @@ def refusals(route: Route, plugin: ProtocolPlugin, engine: Engine) -> Iterator[P
     leaving something out: that would widen the match.
     """
     for name, matcher in route.match.items():
-        where = route.ref.at(f"{route.ref.field}.match.attributes[{name}]")
+        where = _attribute(route, name)
         if (cause := _refusal(name, matcher, plugin, engine)) is not None:
             code, text, next_step = cause
             yield Problem(code, where, text, next_step, unserved=True)
@@ -73,12 +75,30 @@ def _refusal(
             f"{engine.name} cannot invert the match of {name!r}",
             "write the routes for the values that you want, above a catch-all",
         )
-    if matcher.kind is MatchKind.REGEX and (error := regex_error(matcher.value)) is not None:
-        next_step = "RE2 has no look-around and no back-references; it matches the whole value"
-        return "MEL0305", f"the regex {matcher.value!r} {error}", next_step
+    if (broken := _broken_regex(matcher)) is not None:
+        return broken
     if (error := engine.rejects(name, matcher)) is not None:
         return "MEL0306", f"{engine.name} refuses the match of {name!r}: {error}", "correct it"
     return None
+
+
+def broken_regexes(route: Route) -> Iterator[Problem]:
+    """Those that no engine can serve."""
+    for name, matcher in route.match.items():
+        if (broken := _broken_regex(matcher)) is not None:
+            code, cause, next_step = broken
+            yield Problem(code, _attribute(route, name), cause, next_step, unserved=True)
+
+
+def _broken_regex(matcher: Matcher) -> tuple[str, str, str] | None:
+    if matcher.kind is not MatchKind.REGEX or (error := regex_error(matcher.value)) is None:
+        return None
+    next_step = "RE2 has no look-around and no back-references; it matches the whole value"
+    return "MEL0305", f"the regex {matcher.value!r} {error}", next_step
+
+
+def _attribute(route: Route, name: str) -> Ref:
+    return route.ref.at(f"{route.ref.field}.match.attributes[{name}]")
 
 
 def folded_names(route: Route, engine: Engine) -> Iterator[Problem]:
@@ -89,7 +109,7 @@ def folded_names(route: Route, engine: Engine) -> Iterator[Problem]:
         if name != name.lower():
             yield Problem(
                 "MEL0313",
-                route.ref.at(f"{route.ref.field}.match.attributes[{name}]"),
+                _attribute(route, name),
                 f"{engine.name} compares the name {name!r} without case",
                 f"write {name.lower()!r} to say what happens",
             )
