@@ -35,7 +35,7 @@ class Replica:
     @asynccontextmanager
     async def running(self, plane: ControlPlane) -> AsyncGenerator[None]:
         """All duties, while the context lasts."""
-        api = Api(await self._connect())
+        api = await Api.connected(self._connect)
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = [tasks.create_task(duty.run()) for duty in self._duties(api, plane)]
