@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import structlog
-import uvicorn
 
 from meltemi.controller.admin.access import read_tokens
-from meltemi.controller.admin.connections import Connection
 from meltemi.controller.admin.pages import application
 from meltemi.controller.admin.security import AdminSecurity, require_safe
+from meltemi.controller.http_server import listening, quiet
 from meltemi.xds.loopback import is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator
+    from collections.abc import AsyncGenerator
+
+    import uvicorn
 
     from meltemi.controller.plane import ControlPlane
 
@@ -25,14 +25,6 @@ RELOAD = 30.0
 """Seconds between two looks at the files of TLS, which may be replaced at any time."""
 
 log: Any = structlog.get_logger("meltemi")
-
-
-class _Server(uvicorn.Server):
-    """Signals belong to the process, not to one of its servers."""
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None]:
-        yield
 
 
 @asynccontextmanager
@@ -52,33 +44,18 @@ async def serve_admin(
     config = _config(plane, security)
     if not (is_loopback(host) or config.is_ssl):
         log.warning("admin.plaintext", admin=f"{host}:{port}")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.create_server((host, port), family=family)
-    server = _Server(config)
-    tasks = [asyncio.create_task(server.serve(sockets=[listening]))]
-    if config.is_ssl:
-        tasks.append(asyncio.create_task(_reload(config, security)))
-    try:
-        yield listening.getsockname()[1]
-    finally:
-        server.should_exit = True
-        for task in tasks[1:]:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        listening.close()
+    async with listening(config, host, port) as bound:
+        reloading = asyncio.create_task(_reload(config, security)) if config.is_ssl else None
+        try:
+            yield bound
+        finally:
+            if reloading is not None:
+                reloading.cancel()
 
 
 def _config(plane: ControlPlane, security: AdminSecurity) -> uvicorn.Config:
-    config = uvicorn.Config(
+    config = quiet(
         application(plane, security.tokens),
-        log_config=None,
-        lifespan="off",
-        ws="none",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        http=Connection,
-        timeout_graceful_shutdown=1,
         ssl_certfile=security.certificate,
         ssl_keyfile=security.key,
     )
