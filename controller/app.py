@@ -17,6 +17,7 @@ from meltemi.controller import collector, logs, settings
 from meltemi.controller.admin.server import serve_admin
 from meltemi.controller.descriptors import room_for
 from meltemi.controller.kube.replica import Replica
+from meltemi.controller.kube.token_reviews import token_reviews
 from meltemi.controller.plane import ControlPlane
 from meltemi.controller.sources import SourceError
 from meltemi.controller.sources.files import FilesSource
@@ -24,10 +25,12 @@ from meltemi.protocols.registry import PluginError, load
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from kubernetes.aio.client import Configuration
 
     from meltemi.controller.admin.security import AdminSecurity
+    from meltemi.controller.identity import Security, Verify
     from meltemi.controller.sources.kube import KubeSource
 
 log: Any = structlog.get_logger("meltemi")
@@ -65,7 +68,8 @@ def serve(
         if isinstance(source, FilesSource):
             source.require()
         with asyncio.Runner(loop_factory=new_loop) as runner:
-            runner.run(_run(plane, replica, xds, admin, configured.admin))
+            reviews = _reviews(configured.security, connect, plane)
+            runner.run(_run(plane, replica, reviews, xds, admin, configured.admin))
     except BaseExceptionGroup as group:
         return _failed(_first(group))
     except (SourceError, ValueError, OSError) as error:
@@ -103,9 +107,27 @@ def _within_descriptors(configured: settings.Settings) -> settings.Settings:
     return replace(configured, tuning=tuned)
 
 
+def _reviews(
+    security: Security,
+    connect: Callable[[], Awaitable[Configuration]] | None,
+    plane: ControlPlane,
+) -> AbstractAsyncContextManager[Verify | None]:
+    """What verifies tokens, if any are wanted. Raises ValueError where nobody can."""
+    if security.tokens is None:
+        return nullcontext()
+    if connect is None:
+        raise ValueError(
+            "--token-xds (MELTEMI_TOKEN_XDS) goes with --kube: only a cluster's API server can "
+            "tell whose a token is"
+        )
+    checked = plane.metrics.token_checked
+    return token_reviews(connect, security.tokens.audience, security.trust_domain, checked)
+
+
 async def _run(
     plane: ControlPlane,
     replica: Replica | None,
+    reviews: AbstractAsyncContextManager[Verify | None],
     xds: tuple[str, int],
     admin: tuple[str, int],
     security: AdminSecurity,
@@ -125,7 +147,12 @@ async def _run(
     host, port = xds
     at = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     duties = nullcontext() if replica is None else replica.running(plane)
-    async with serve_admin(plane, *admin, security), plane.running(at), duties:
+    async with (
+        serve_admin(plane, *admin, security),
+        reviews as verify,
+        plane.running(at, verify),
+        duties,
+    ):
         await stop.wait()
 
 

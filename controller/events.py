@@ -28,6 +28,15 @@ EVENTS: Mapping[str, Entry] = {
     "server.exposed": Entry(
         "warning", ("xds", "next_step"), "Whoever reaches the port for proxies is served."
     ),
+    "server.tokens": Entry(
+        "info", ("xds", "port", "audience"), "Proxies can connect with service account tokens."
+    ),
+    "tokens.unanswered": Entry(
+        "error",
+        ("error", "next_step"),
+        "The API server cannot be asked about tokens: only streams of known ones are let in.",
+    ),
+    "tokens.answered": Entry("info", (), "It can be asked again."),
     "limit.lowered": Entry(
         "warning",
         ("streams", "wanted", "next_step"),
@@ -35,6 +44,11 @@ EVENTS: Mapping[str, Entry] = {
     ),
     "admin.plaintext": Entry(
         "warning", ("admin",), "The admin port is off loopback without TLS: tokens can be read."
+    ),
+    "admin.closed": Entry(
+        "warning",
+        ("admin", "next_step"),
+        "The admin port is off loopback without tokens: only health and readiness are told.",
     ),
     "admin.locked": Entry(
         "error", ("error",), "The file of tokens cannot be used: nobody is let in."

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from meltemi.controller.findings import Finding
     from meltemi.controller.metrics import Reading
     from meltemi.controller.objects import Identity
+    from meltemi.xds.peer import Peer
     from meltemi.xds.session import Session
     from meltemi.xds.status import Status
 
@@ -67,12 +68,18 @@ def _build() -> tuple[str, ...]:
 
 def _streams(now: Present) -> Iterable[tuple[tuple[str, ...], float]]:
     known = now.status.numbered()
-    counts = Counter({(d, t): 0 for d in ("sotw", "delta") for t in ("plaintext", "mtls")})
+    transports = ("plaintext", "mtls", "token")
+    counts = Counter({(d, t): 0 for d in ("sotw", "delta") for t in transports})
     for number, session in now.sessions:
         if (stream := known.get(number)) is not None:
-            transport = "plaintext" if stream.peer.identity is None else "mtls"
-            counts[session.dialect, transport] += 1
+            counts[session.dialect, _transport(stream.peer)] += 1
     return [(labels, float(count)) for labels, count in sorted(counts.items())]
+
+
+def _transport(peer: Peer) -> str:
+    if peer.identity is None:
+        return "plaintext"
+    return "token" if peer.by_token else "mtls"
 
 
 def _objects(identities: Iterable[Identity]) -> Iterable[tuple[tuple[str, ...], float]]:

@@ -6,11 +6,22 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import grpc
+
 from meltemi.controller.nodes import DEFAULT_NAMESPACE
+from meltemi.xds.bearer import bearer_token
+from meltemi.xds.peer import UnidentifiedError
+from meltemi.xds.server import Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from meltemi.xds.bearer import Verified
     from meltemi.xds.credentials import TlsFiles
     from meltemi.xds.peer import Identity, Peer
+
+    Verify = Callable[[str], Awaitable[Verified]]
+    """Whose a token is. Raises UnidentifiedError and UnverifiableError."""
 
 _LABEL = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
 _WORKLOAD = re.compile(rf"/ns/({_LABEL})/sa/([^/]+)")
@@ -20,18 +31,44 @@ class DeniedError(Exception):
     """A proxy is not who it says it is. The text is for the proxy."""
 
 
+class UnverifiableError(Exception):
+    """Nobody can tell now whose a token is. The text is for the proxy."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPort:
+    """Where proxies prove by a token who they are: ``address`` is ``host:port``. ``tls`` names the
+    server's certificate and key only. Tokens must be for ``audience``.
+    """
+
+    address: str
+    tls: TlsFiles
+    audience: str = "meltemi"
+
+
 @dataclass(frozen=True, slots=True)
 class Security:
     """How the port for proxies is secured.
 
     ``tls``: files of mutual TLS, whose certificates name the ``trust_domain``; without them the
     port is plaintext. ``exposed``: plaintext for whoever can reach the port, on any address. Then
-    no claim counts and no password is sent.
+    no claim counts and no password is sent. ``tokens``: a further port.
     """
 
     tls: TlsFiles | None = None
     trust_domain: str = "cluster.local"
     exposed: bool = False
+    tokens: TokenPort | None = None
+
+
+async def authenticated(verify: Verify, metadata: Iterable[tuple[str, str | bytes]]) -> Verified:
+    """Whose the token of a stream is. Raises Refused."""
+    try:
+        return await verify(bearer_token(metadata))
+    except UnidentifiedError as error:
+        raise Refused(grpc.StatusCode.UNAUTHENTICATED, str(error)) from error
+    except UnverifiableError as error:
+        raise Refused(grpc.StatusCode.UNAVAILABLE, str(error)) from error
 
 
 def namespace_of(peer: Peer, *, exposed: bool) -> str | None:

@@ -65,7 +65,7 @@ READY = Spec(
 STREAMS = Spec(
     "meltemi_xds_streams",
     Kind.GAUGE,
-    "Open streams: `dialect` is sotw or delta, `transport` plaintext or mtls.",
+    "Open streams: `dialect` is sotw or delta, `transport` plaintext, mtls or token.",
     ("dialect", "transport"),
 )
 GROUPS = Spec(
@@ -80,6 +80,14 @@ TURNED_AWAY = Spec(
     "Streams that were refused or ended by the server: `code` is gRPC's, `limit` the one that was "
     "reached, empty where it was none.",
     ("code", "limit"),
+)
+TOKENS = Spec(
+    "meltemi_token_checks_total",
+    Kind.COUNTER,
+    "Tokens of proxies that were looked at: `result` is accepted, refused, or unknown where the "
+    "API server could not be asked; `by` says what decided: the token's own claims, the cache of "
+    "reviews, or a review.",
+    ("result", "by"),
 )
 PUSHES = Spec("meltemi_xds_pushes_total", Kind.COUNTER, "Responses written.", ("type",))
 SENT_BYTES = Spec("meltemi_xds_sent_bytes_total", Kind.COUNTER, "Size of responses.", ("type",))
@@ -139,8 +147,9 @@ LAG = Spec(
 )
 
 CATALOGUE = (
-    *(BUILD, READY, STREAMS, GROUPS, CONNECTS, TURNED_AWAY, PUSHES, SENT_BYTES, ACKS, NACKS),
-    *(ANSWER, CONVERGENCE, CHANGES, SYNCED, AGE, HELD, COMPILE, PUBLISH, OBJECTS, FINDINGS, LAG),
+    *(BUILD, READY, STREAMS, GROUPS, CONNECTS, TURNED_AWAY, TOKENS, PUSHES, SENT_BYTES),
+    *(ACKS, NACKS, ANSWER, CONVERGENCE, CHANGES, SYNCED, AGE, HELD, COMPILE, PUBLISH),
+    *(OBJECTS, FINDINGS, LAG),
 )
 """Every metric but those of the process itself."""
 
@@ -168,6 +177,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._connects = _counter(CONNECTS, self.registry)
         self._turned_away = _counter(TURNED_AWAY, self.registry)
+        self._tokens = _counter(TOKENS, self.registry)
         pushes = _counter(PUSHES, self.registry)
         sent_bytes = _counter(SENT_BYTES, self.registry)
         acks, nacks = _counter(ACKS, self.registry), _counter(NACKS, self.registry)
@@ -198,6 +208,10 @@ class Metrics:
     def turned_away(self, code: str, limit: str) -> None:
         """A stream was refused, or ended by the server; see ``xds.observer.TurnedAway``."""
         self._turned_away.labels(code, limit).inc()
+
+    def token_checked(self, result: str, by: str) -> None:
+        """A proxy's token was looked at; see ``kube.token_reviews.Checked``."""
+        self._tokens.labels(result, by).inc()
 
     def said(self, event: Event) -> None:
         """Something happened on a stream."""

@@ -17,6 +17,7 @@ from meltemi.controller.fleet import Fleet
 from meltemi.controller.gauges import Present, readings
 from meltemi.controller.heartbeat import heartbeat
 from meltemi.controller.holdoff import HoldOff
+from meltemi.controller.identity import authenticated
 from meltemi.controller.inspection import Inspection
 from meltemi.controller.log_limit import LogLimit
 from meltemi.controller.loop import Loop
@@ -32,16 +33,18 @@ from meltemi.controller.turnover import Turnover
 from meltemi.protocols.compiler import Compiler
 from meltemi.protocols.group import NOWHERE
 from meltemi.protocols.types import type_table
-from meltemi.xds.credentials import MutualTls
+from meltemi.xds.credentials import MutualTls, ServerTls
 from meltemi.xds.csds import ClientStatusDiscovery
+from meltemi.xds.peer import Peer
 from meltemi.xds.server import AdsServer, Refused
 from meltemi.xds.session import Nacked
 from meltemi.xds.status import Status
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator
+    from collections.abc import AsyncGenerator, Iterable, Iterator
 
     from meltemi.controller.findings import Finding
+    from meltemi.controller.identity import Verify
     from meltemi.controller.metrics import Reading
     from meltemi.controller.proxies import Member
     from meltemi.controller.settings import Settings
@@ -50,8 +53,8 @@ if TYPE_CHECKING:
     from meltemi.protocols.piece import PieceKey
     from meltemi.protocols.problem import Problem
     from meltemi.protocols.registry import Registry
+    from meltemi.xds.bearer import Verified
     from meltemi.xds.group import Group as Streams
-    from meltemi.xds.peer import Peer
     from meltemi.xds.session import Event
     from meltemi.xds.wire import Node
 
@@ -165,8 +168,9 @@ class ControlPlane:
         return readings(now)
 
     @asynccontextmanager
-    async def running(self, address: str) -> AsyncGenerator[int]:
-        """Serve xDS on ``host:port`` while the context lasts; gives the port.
+    async def running(self, address: str, verify: Verify | None = None) -> AsyncGenerator[int]:
+        """Serve xDS on ``host:port`` while the context lasts; gives the port. ``verify``: whose a
+        token is, where the settings have a port for tokens.
 
         Raises:
             OSError: the address is taken. ValueError: it may not be served in plaintext.
@@ -176,7 +180,7 @@ class ControlPlane:
         security = self._security
         tls = MutualTls(security.tls, security.trust_domain, _replaced) if security.tls else None
         serving = self._ads.serve(address, tls, plaintext=security.exposed)
-        async with serving as port, asyncio.TaskGroup() as tasks:
+        async with serving as port, self._token_port(verify), asyncio.TaskGroup() as tasks:
             work = (self._loop.run(), self._follow(), heartbeat(self.metrics.lagged))
             running = [tasks.create_task(each) for each in work]
             log.info("server.listening", xds=address, port=port, tls=tls is not None)
@@ -190,6 +194,27 @@ class ControlPlane:
                         await self._loop.flush()
                 for task in running:
                     task.cancel()
+
+    @asynccontextmanager
+    async def _token_port(self, verify: Verify | None) -> AsyncGenerator[None]:
+        tokens = self._security.tokens
+        if tokens is None or verify is None:
+            yield
+            return
+
+        async def authenticate(
+            address: str, metadata: Iterable[tuple[str, str | bytes]]
+        ) -> Verified:
+            try:
+                return await authenticated(verify, metadata)
+            except Refused as refused:
+                self._denied("", Peer(address), refused)
+                raise
+
+        tls = ServerTls(tokens.tls, _replaced)
+        async with self._ads.serve_tokens(tokens.address, tls, authenticate) as port:
+            log.info("server.tokens", xds=tokens.address, port=port, audience=tokens.audience)
+            yield
 
     async def _follow(self) -> None:
         async for event in self._source.events():
@@ -251,16 +276,19 @@ class ControlPlane:
         try:
             return await self._fleet.join(node, peer)
         except Refused as refused:
-            if (left_out := self._log_limit.take(NO_STREAM, monotonic())) is not None:
-                log.warning(
-                    "proxy.denied",
-                    node=node.id[:LONGEST_ID],
-                    identity=str(peer.identity or ""),
-                    address=peer.address,
-                    error=refused.message[:LONGEST_TEXT],
-                    left_out=left_out,
-                )
+            self._denied(node.id[:LONGEST_ID], peer, refused)
             raise
+
+    def _denied(self, node_id: str, peer: Peer, refused: Refused) -> None:
+        if (left_out := self._log_limit.take(NO_STREAM, monotonic())) is not None:
+            log.warning(
+                "proxy.denied",
+                node=node_id,
+                identity=str(peer.identity or ""),
+                address=peer.address,
+                error=refused.message[:LONGEST_TEXT],
+                left_out=left_out,
+            )
 
     # -- what proxies say (xds.server.Observer) ----------------------------------------------------
 

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from meltemi.controller.admin.security import AdminSecurity, admin_security
-from meltemi.controller.identity import Security
+from meltemi.controller.identity import Security, TokenPort
 from meltemi.controller.kube.instance import Instance, instance
 from meltemi.controller.tuning import Tuning, tuning
 from meltemi.xds.credentials import TlsFiles
 from meltemi.xds.peer import is_trust_domain
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 PREFIX = "MELTEMI_"
+
+_ADDRESS = re.compile(r"([^\s:\[\]]+|\[[0-9a-fA-F:.]+\]):\d{1,5}")
+"""``host:port``; an IPv6 address is in brackets."""
 
 PLAINTEXT_ON_LOOPBACK = Security()
 DEFAULTS = Tuning()
@@ -96,11 +100,16 @@ def _one_of(environment: Mapping[str, str], setting: str, usual: str, other: str
 
 
 def _security(environment: Mapping[str, str]) -> Security:
-    """``MELTEMI_TLS_CERT``, ``_TLS_KEY`` and ``_CLIENT_CA``, ``_TRUST_DOMAIN``, ``_PLAINTEXT``."""
+    """``MELTEMI_TLS_CERT``, ``_TLS_KEY`` and ``_CLIENT_CA``, ``_TRUST_DOMAIN``, ``_PLAINTEXT``,
+    ``_TOKEN_XDS`` and ``_TOKEN_AUDIENCE``.
+    """
     names = [f"{PREFIX}{each}" for each in ("TLS_CERT", "TLS_KEY", "CLIENT_CA")]
     given = [environment.get(name, "") for name in names]
+    tokens = _token_port(environment, names[:2])
+    # A port for tokens needs no client authority; then the other port has no TLS.
+    mutual = bool(given[2] if tokens else any(given))
     lacking = [name for name, path in zip(names, given, strict=True) if not path]
-    if any(given) and lacking:
+    if mutual and lacking:
         raise ConfigError(
             f"{' and '.join(lacking)} not set: mutual TLS needs the server's certificate, its key "
             "and the authorities that sign for proxies; give all of --tls-cert, --tls-key and "
@@ -112,7 +121,7 @@ def _security(environment: Mapping[str, str]) -> Security:
             f"--plaintext ({PREFIX}PLAINTEXT) and --tls-cert ({names[0]}) exclude each other: "
             "drop one of them"
         )
-    tls = TlsFiles(*map(Path, given)) if any(given) else None
+    tls = TlsFiles(*map(Path, given)) if mutual else None
     name = f"{PREFIX}TRUST_DOMAIN"
     trust_domain = environment.get(name, "cluster.local")
     if not is_trust_domain(trust_domain):
@@ -120,4 +129,24 @@ def _security(environment: Mapping[str, str]) -> Security:
             f"{name} is {trust_domain!r}: write what stands after spiffe:// in the certificates of "
             "proxies, such as cluster.local"
         )
-    return Security(tls, trust_domain, exposed=plaintext == "1")
+    return Security(tls, trust_domain, exposed=plaintext == "1", tokens=tokens)
+
+
+def _token_port(environment: Mapping[str, str], files: Sequence[str]) -> TokenPort | None:
+    """``files``: the settings of the server's certificate and key. Raises ConfigError."""
+    name = f"{PREFIX}TOKEN_XDS"
+    address = environment.get(name, "")
+    if not address:
+        return None
+    if _ADDRESS.fullmatch(address) is None:
+        raise ConfigError(f"{name} is {address!r}: write HOST:PORT, such as 0.0.0.0:18001")
+    given = [environment.get(file, "") for file in files]
+    if not all(given):
+        raise ConfigError(
+            f"--token-xds ({name}) needs TLS, for who reads a token can use it: give --tls-cert "
+            f"and --tls-key, or set {' and '.join(files)}"
+        )
+    audience = environment.get(f"{PREFIX}TOKEN_AUDIENCE", "meltemi")
+    if not audience:
+        raise ConfigError(f"{PREFIX}TOKEN_AUDIENCE is empty: write whom tokens must be for")
+    return TokenPort(address, TlsFiles(*map(Path, given)), audience)

@@ -68,7 +68,7 @@ class KubeSource:
         """Everything, then ``Synced``, then what changes, for ever. Changes of one object that
         nobody has taken yet are merged. Raises SourceError where no API server is configured.
         """
-        api = Api(await self._configuration(), idle=self._idle)
+        api = Api(await configured(self._connect), idle=self._idle)
         reflectors = [self._reflector(api, *watched) for watched in self._watched]
         running = [asyncio.create_task(each.run()) for each in reflectors]
         try:
@@ -84,15 +84,6 @@ class KubeSource:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
             await api.close()
-
-    async def _configuration(self) -> Configuration:
-        try:
-            return await self._connect()
-        except (ConfigException, OSError) as error:
-            raise SourceError(
-                f"no API server is configured: {error}. Name a file with --kubeconfig, or run in "
-                "a pod with a service account"
-            ) from error
 
     def _reflector(self, api: Api, kind: Kind, namespace: str) -> Reflector:
         def deliver(news: Iterable[News]) -> None:
@@ -125,6 +116,17 @@ class KubeSource:
         self._arrived.clear()
         changes, self._changes = self._changes, {}
         return tuple(changes.values())
+
+
+async def configured(connect: Callable[[], Awaitable[Configuration]]) -> Configuration:
+    """How to reach the API server. Raises SourceError."""
+    try:
+        return await connect()
+    except (ConfigException, OSError) as error:
+        raise SourceError(
+            f"no API server is configured: {error}. Name a file with --kubeconfig, or run in "
+            "a pod with a service account"
+        ) from error
 
 
 async def _until(event: asyncio.Event, running: Iterable[asyncio.Task[None]]) -> None:

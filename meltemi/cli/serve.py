@@ -48,7 +48,7 @@ def serve(
         str,
         typer.Option(
             metavar="HOST:PORT",
-            help="Health, metrics, proxies and findings; off loopback with tokens.",
+            help="Health, metrics, proxies and findings; off loopback for those with tokens.",
         ),
     ] = "127.0.0.1:18080",
     tls_cert: Annotated[
@@ -64,6 +64,17 @@ def serve(
     trust_domain: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Of the Envoys' SPIFFE identities.  [cluster.local]"),
+    ] = None,
+    token_xds: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="With --kube and TLS: where Envoys connect with service account tokens.",
+        ),
+    ] = None,
+    token_audience: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Whom their tokens must be for.  [meltemi]"),
     ] = None,
     plaintext: Annotated[
         bool,
@@ -85,6 +96,8 @@ def serve(
         "MELTEMI_TLS_KEY": tls_key,
         "MELTEMI_CLIENT_CA": client_ca,
         "MELTEMI_TRUST_DOMAIN": trust_domain,
+        "MELTEMI_TOKEN_XDS": token_xds,
+        "MELTEMI_TOKEN_AUDIENCE": token_audience,
         "MELTEMI_PLAINTEXT": "1" if plaintext else None,
     }
     from meltemi.controller.app import serve as run

@@ -43,14 +43,17 @@ def session(dialect: Delta | Sotw) -> Session[Any]:
 def test_streams_are_counted_by_dialect_and_transport() -> None:
     status = Status()
     mutual = Peer("ipv4:10.0.0.1:1", Spiffe("cluster.local", "/ns/a/sa/b"))
-    for number, peer in enumerate((Peer("ipv4:127.0.0.1:1"), mutual, mutual)):
+    token = replace(mutual, by_token=True)
+    for number, peer in enumerate((Peer("ipv4:127.0.0.1:1"), mutual, mutual, token)):
         status.opened(number, Node("edge", "", {}), peer, 1.0)
-    sessions = [(0, session(Sotw())), (1, session(Delta())), (2, session(Delta()))]
+    sessions = [(0, session(Sotw())), *((number, session(Delta())) for number in (1, 2, 3))]
     assert read(replace(EMPTY, status=status, sessions=sessions))["meltemi_xds_streams"] == {
         ("delta", "mtls"): 2,
         ("delta", "plaintext"): 0,
+        ("delta", "token"): 1,
         ("sotw", "mtls"): 0,
         ("sotw", "plaintext"): 1,
+        ("sotw", "token"): 0,
     }
 
 
