@@ -32,13 +32,15 @@ class Guard:
     """Answers for ``app`` where a request has no token of the file ``tokens``, which is read for
     each: whoever is written into it or taken out of it is so at once.
 
-    Without such a file the port is on loopback, and a page of somebody else's in a browser of this
-    machine must not read it: it could make its own name lead here.
+    Without such a file the port is ``closed`` to everybody, or on loopback. There, a page of
+    somebody else's in a browser of this machine must not read it: it could make its own name lead
+    here.
     """
 
-    def __init__(self, app: ASGIApp, tokens: Path | None) -> None:
+    def __init__(self, app: ASGIApp, tokens: Path | None, *, closed: bool) -> None:
         self._app = app
         self._tokens = tokens
+        self._closed = closed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -52,6 +54,9 @@ class Guard:
         await answer(scope, receive, send)
 
     def _granted(self, headers: Headers) -> Grant | PlainTextResponse:
+        if self._closed:
+            text = "closed: there is no MELTEMI_ADMIN_TOKEN_FILE to let anybody in\n"
+            return PlainTextResponse(text, status_code=403)
         if self._tokens is None:
             if _is_of_this_machine(headers.get("host", "")):
                 return EVERYTHING

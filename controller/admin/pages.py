@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from meltemi.protocols.group import GroupKey
 
 
-def application(plane: ControlPlane, tokens: Path | None = None) -> Starlette:
-    """All pages; with ``tokens`` for those who have one."""
+def application(
+    plane: ControlPlane, tokens: Path | None = None, *, closed: bool = False
+) -> Starlette:
+    """All pages; with ``tokens`` for those who have one, ``closed`` for nobody."""
     pages = Pages(plane)
     answers = {
         "healthz": pages.healthz,
@@ -41,7 +43,7 @@ def application(plane: ControlPlane, tokens: Path | None = None) -> Starlette:
         "config": pages.config,
     }
     routes = [Route(f"/{name}", page) for name, page in answers.items()]
-    return Starlette(routes=routes, middleware=[Middleware(Guard, tokens=tokens)])
+    return Starlette(routes=routes, middleware=[Middleware(Guard, tokens=tokens, closed=closed)])
 
 
 class Pages:

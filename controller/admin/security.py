@@ -14,13 +14,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class AdminSecurity:
-    """``tokens``: the file of those that are let in; without it everybody is, so only loopback is
-    served. ``certificate`` and ``key``: files of TLS; without them the port is plaintext.
+    """``tokens``: the file of those that are let in; without it everybody is on loopback, and
+    elsewhere nobody. ``certificate`` and ``key``: files of TLS; without them the port is plaintext.
     """
 
     tokens: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
+
+    def closed(self, host: str) -> bool:
+        """Whether nobody may look at what is served on ``host`` but health and readiness."""
+        return self.tokens is None and not is_loopback(host)
 
 
 def admin_security(environment: Mapping[str, str], prefix: str) -> AdminSecurity:
@@ -36,13 +40,3 @@ def admin_security(environment: Mapping[str, str], prefix: str) -> AdminSecurity
         lacking, given = names[1:] if certificate is None else reversed(names[1:])
         raise ValueError(f"{lacking} is not set, and {given} is: set both, or none")
     return AdminSecurity(tokens, certificate, key)
-
-
-def require_safe(security: AdminSecurity, host: str, port: int) -> None:
-    """Raises ValueError with a sentence where everybody could read what is served."""
-    if security.tokens is None and not is_loopback(host):
-        raise ValueError(
-            f"cannot listen on {host!r} port {port}: without tokens the admin page is on a "
-            "loopback address only, such as 127.0.0.1:18080; set MELTEMI_ADMIN_TOKEN_FILE to "
-            "serve it elsewhere"
-        )

@@ -10,7 +10,7 @@ import structlog
 
 from meltemi.controller.admin.access import read_tokens
 from meltemi.controller.admin.pages import application
-from meltemi.controller.admin.security import AdminSecurity, require_safe
+from meltemi.controller.admin.security import AdminSecurity
 from meltemi.controller.http_server import listening, quiet
 from meltemi.xds.loopback import is_loopback
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 RELOAD = 30.0
 """Seconds between two looks at the files of TLS, which may be replaced at any time."""
 
+CLOSED = "set MELTEMI_ADMIN_TOKEN_FILE to let somebody see more than health and readiness"
+
 log: Any = structlog.get_logger("meltemi")
 
 
@@ -34,15 +36,15 @@ async def serve_admin(
     """Serve while the context lasts; gives the port.
 
     Raises:
-        OSError: the address is taken. ValueError: it would be open to everybody, or a file of
-        tokens or of TLS cannot be used.
+        OSError: the address is taken. ValueError: a file of tokens or of TLS cannot be used.
     """
     security = security or AdminSecurity()
-    require_safe(security, host, port)
     if security.tokens is not None:
         read_tokens(security.tokens)
-    config = _config(plane, security)
-    if not (is_loopback(host) or config.is_ssl):
+    config = _config(plane, security, host)
+    if security.closed(host):
+        log.warning("admin.closed", admin=f"{host}:{port}", next_step=CLOSED)
+    elif not (is_loopback(host) or config.is_ssl):
         log.warning("admin.plaintext", admin=f"{host}:{port}")
     async with listening(config, host, port) as bound:
         reloading = asyncio.create_task(_reload(config, security)) if config.is_ssl else None
@@ -53,9 +55,9 @@ async def serve_admin(
                 reloading.cancel()
 
 
-def _config(plane: ControlPlane, security: AdminSecurity) -> uvicorn.Config:
+def _config(plane: ControlPlane, security: AdminSecurity, host: str) -> uvicorn.Config:
     config = quiet(
-        application(plane, security.tokens),
+        application(plane, security.tokens, closed=security.closed(host)),
         ssl_certfile=security.certificate,
         ssl_keyfile=security.key,
     )

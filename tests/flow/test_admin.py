@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from meltemi.controller.admin import security as admin_security
 from meltemi.controller.admin import server
 from meltemi.controller.admin.connections import MOST
 from meltemi.controller.admin.security import AdminSecurity
@@ -108,6 +109,18 @@ async def test_everything_else_needs_a_token(
             assert answer.status == 401
             assert answer.headers["www-authenticate"] == "Bearer"
         assert (await meltemi.ask(page, ROOT)).status in {200, 404}
+
+
+async def test_off_loopback_without_tokens_nothing_is_told_but_health_and_readiness(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admin_security, "is_loopback", lambda _: False)
+    async with operated(folder) as meltemi:
+        for page in ("/healthz", "/readyz"):
+            assert (await meltemi.ask(page)).status == 200
+        for page in GUARDED:
+            answer = await meltemi.ask(page, ROOT)
+            assert (answer.status, "MELTEMI_ADMIN_TOKEN_FILE" in answer.body) == (403, True)
 
 
 async def test_there_is_nothing_for_profilers_or_debuggers(folder: Path) -> None:
