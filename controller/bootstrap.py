@@ -7,6 +7,7 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from meltemi.controller.client_tls import secret_files, transport_socket
+from meltemi.controller.client_token import token_service
 from meltemi.controller.hosts import canonical_ip
 from meltemi.controller.nodes import profile
 from meltemi.protocols.naming import RUNTIME_LAYER
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from meltemi.controller.client_tls import ClientTls
+    from meltemi.controller.client_token import ClientToken
     from meltemi.controller.proto_json import Json
 
 CLUSTER = "meltemi-xds"
@@ -38,8 +40,8 @@ _FIRST_OF_STAT = (
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What a bootstrap is wanted for. ``metadata`` is ``node.metadata.meltemi``, where ``rtds`` is
-    true unless it says otherwise. ``admin_port`` 0: Envoy takes a free one. ``tls``: without it
-    the control plane is on plaintext.
+    true unless it says otherwise. ``admin_port`` 0: Envoy takes a free one. ``tls`` or ``token``:
+    without them the control plane is on plaintext.
     """
 
     host: str
@@ -49,6 +51,7 @@ class Wish:
     sotw: bool = False
     admin_port: int = 0
     tls: ClientTls | None = None
+    token: ClientToken | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +81,14 @@ def bootstrap(wish: Wish) -> Bootstrap:
             "ads_config": {
                 "api_type": "GRPC" if wish.sotw else "DELTA_GRPC",
                 "transport_api_version": "V3",
-                "grpc_services": [_control_plane()],
+                "grpc_services": [_control_plane(wish)],
                 # A node is 61 kB, and would be repeated in each request.
                 "set_node_on_first_message_only": True,
             },
             "cds_config": _ads(),
             "lds_config": _ads(),
         },
-        "static_resources": {"clusters": [_cluster(wish)]},
+        "static_resources": {"clusters": [] if wish.token else [_cluster(wish)]},
         "layered_runtime": {
             "layers": [
                 {"name": "static", "static_layer": {}},
@@ -101,10 +104,12 @@ def bootstrap(wish: Wish) -> Bootstrap:
     return Bootstrap(document, ceil(drain), secret_files(wish.tls))
 
 
-def _control_plane() -> Json:
+def _control_plane(wish: Wish) -> Json:
     """Envoy's own pauses before it connects again grow to 30 s: as long would a rule that was
-    changed during an outage wait after it.
+    changed during an outage wait after it. They cannot be set where a token is used.
     """
+    if wish.token:
+        return token_service(wish.token, wish.host, wish.port, CLUSTER)
     pauses: Json = {"base_interval": "0.5s", "max_interval": "5s"}
     return {"envoy_grpc": {"cluster_name": CLUSTER, "retry_policy": {"retry_back_off": pauses}}}
 

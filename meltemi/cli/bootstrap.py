@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from meltemi.controller.client_tls import ClientTls
+    from meltemi.controller.client_token import ClientToken
     from meltemi.controller.proto_json import Json
 
 TEXTS = frozenset({"bind", "namespace"})
@@ -40,6 +41,13 @@ def bootstrap(
         typer.Option(metavar="FILE", help="Envoy's certificate with its chain: mutual TLS."),
     ] = None,
     tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its key.")] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Envoy's service account token, instead of a certificate; read for each stream.",
+        ),
+    ] = None,
     server_ca: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="The authorities that sign Meltemi's certificate."),
@@ -69,13 +77,21 @@ def bootstrap(
     if not id:
         fail("--id is empty: give the proxy a name")
     described = parse_metadata(metadata or [])
-    tls = _tls([tls_cert, tls_key, server_ca], server_name or host, secrets)
+    tls = token = None
+    if token_file is None:
+        tls = _tls([tls_cert, tls_key, server_ca], server_name or host, secrets)
+    elif tls_cert or tls_key or secrets:
+        fail("--token-file goes without --tls-cert, --tls-key and --secrets: choose one way")
+    else:
+        token = _token(token_file, server_ca, server_name or host)
     from meltemi.controller import bootstrap as document
     from meltemi.controller.nodes import NodeError
 
     try:
         made = document.bootstrap(
-            document.Wish(host, port, id, described, sotw=sotw, admin_port=admin_port, tls=tls)
+            document.Wish(
+                host, port, id, described, sotw=sotw, admin_port=admin_port, tls=tls, token=token
+            )
         )
     except NodeError as error:
         fail(str(error))
@@ -99,6 +115,18 @@ def _tls(files: list[Path | None], server_name: str, secrets: Path | None) -> Cl
     certificate, key, server_ca = given
     folder = str(secrets.absolute()) if secrets else ""
     return ClientTls(certificate, key, server_ca, server_name, folder)
+
+
+def _token(path: Path, server_ca: Path | None, server_name: str) -> ClientToken:
+    from meltemi.controller.client_token import ClientToken
+
+    if server_ca is None:
+        fail("--token-file needs --server-ca: nobody but Meltemi may be shown a token")
+    if "://" in server_name:
+        fail(
+            f"--server-name {server_name!r} is a URI: with --token-file write a host or an address"
+        )
+    return ClientToken(str(path.absolute()), str(server_ca.absolute()), server_name)
 
 
 def _write(files: Mapping[str, Json]) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
     from meltemi.controller.client_tls import ClientTls
+    from meltemi.controller.client_token import ClientToken
     from meltemi.protocols.registry import Registry
 
 READY_S = 30.0
@@ -35,16 +36,19 @@ def standalone_envoy(
     version: str = ENVOY_VERSION,
     extra_args: Sequence[str] = (),
     tls: ClientTls | None = None,
+    token: ClientToken | None = None,
 ) -> Envoy:
     """An Envoy with the bootstrap of ``meltemi bootstrap``; ``wait_ready`` waits for its rules.
 
     ``drain_s``: how long connections of a replaced listener live on, and what they use with them;
     both sides are told. ``sotw``: the state-of-the-world dialect instead of delta. ``version``
-    and ``extra_args`` are those of ``Envoy``. ``tls``: over mutual TLS; its
-    folder of secrets is written.
+    and ``extra_args`` are those of ``Envoy``. ``tls``: over mutual TLS; its folder of secrets is
+    written. ``token``: over TLS, with a token.
     """
     made = bootstrap(
-        Wish(xds.host, xds.port, node_id, {"drainSeconds": drain_s}, sotw=sotw, tls=tls)
+        Wish(
+            xds.host, xds.port, node_id, {"drainSeconds": drain_s}, sotw=sotw, tls=tls, token=token
+        )
     )
     for path, content in made.files.items():
         Path(path).write_text(json.dumps(content))
