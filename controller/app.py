@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from meltemi.controller.admin.security import AdminSecurity
     from meltemi.controller.identity import Security, Verify
     from meltemi.controller.sources.kube import KubeSource
+    from meltemi.protocols.registry import Registry
 
 log: Any = structlog.get_logger("meltemi")
 
@@ -46,10 +47,11 @@ def serve(
     admin: tuple[str, int],
     given: Mapping[str, str] = MappingProxyType({}),
     connect: Callable[[], Awaitable[Configuration]] | None = None,
+    webhook: tuple[str, int] | None = None,
 ) -> int:
     """Serve what a source says until SIGTERM or SIGINT; gives the exit code. ``given``: settings
     that come before those of the environment, by the same names. ``connect``: to the cluster that
-    this is a replica of Meltemi in.
+    this is a replica of Meltemi in, whose API server reaches it at ``webhook``.
     """
     try:
         configured = settings.read(given=given)
@@ -63,13 +65,16 @@ def serve(
     disable_created_metrics()  # type: ignore[no-untyped-call]
     plane = ControlPlane(registry, source, configured)
     replica = None if connect is None else Replica(connect, configured.instance)
+    admission: AbstractAsyncContextManager[None] = nullcontext()
+    if connect is not None and webhook is not None:
+        admission = _admission(connect, plane, registry, configured, webhook)
     collector.seldom()
     try:
         if isinstance(source, FilesSource):
             source.require()
         with asyncio.Runner(loop_factory=new_loop) as runner:
             reviews = _reviews(configured.security, connect, plane)
-            runner.run(_run(plane, replica, reviews, xds, admin, configured.admin))
+            runner.run(_run(plane, replica, reviews, admission, xds, admin, configured.admin))
     except BaseExceptionGroup as group:
         return _failed(_first(group))
     except (SourceError, ValueError, OSError) as error:
@@ -124,10 +129,24 @@ def _reviews(
     return token_reviews(connect, security.tokens.audience, security.trust_domain, checked)
 
 
+def _admission(
+    connect: Callable[[], Awaitable[Configuration]],
+    plane: ControlPlane,
+    registry: Registry,
+    configured: settings.Settings,
+    address: tuple[str, int],
+) -> AbstractAsyncContextManager[None]:
+    """The webhook. Its libraries are for those who want one."""
+    from meltemi.controller.webhook.service import serving_webhook
+
+    return serving_webhook(connect, plane, registry, configured, *address)
+
+
 async def _run(
     plane: ControlPlane,
     replica: Replica | None,
     reviews: AbstractAsyncContextManager[Verify | None],
+    admission: AbstractAsyncContextManager[None],
     xds: tuple[str, int],
     admin: tuple[str, int],
     security: AdminSecurity,
@@ -150,6 +169,7 @@ async def _run(
     async with (
         serve_admin(plane, *admin, security),
         reviews as verify,
+        admission,  # until the last stream has ended: others may not know yet that we leave
         plane.running(at, verify),
         duties,
     ):

@@ -82,6 +82,31 @@ EVENTS: Mapping[str, Entry] = {
         ("lease", "error", "next_step"),
         "The Lease cannot be read or written: this replica does not write, and goes on serving.",
     ),
+    "webhook.listening": Entry("info", ("webhook", "port"), "The API server may ask for reviews."),
+    "webhook.registered": Entry(
+        "info", ("changed",), "The ValidatingWebhookConfiguration was brought up to date."
+    ),
+    "webhook.unregistered": Entry(
+        "warning",
+        ("error", "next_step"),
+        "The ValidatingWebhookConfiguration cannot be read or changed; said once.",
+    ),
+    "webhook.renewed": Entry(
+        "info", ("action", "reason"), "The webhook's certificate, or its authority, was renewed."
+    ),
+    "webhook.unrenewed": Entry(
+        "warning", ("secret", "error"), "It should be renewed and cannot be; it still holds."
+    ),
+    "webhook.unmaintained": Entry(
+        "warning",
+        ("error", "next_step"),
+        "The webhook's certificate cannot be read or made; what was loaded stays. Said once.",
+    ),
+    "webhook.failed": Entry(
+        "error",
+        ("object", "exc_info"),
+        "An object could not be judged for a reason that nobody expected; it was let pass.",
+    ),
     "snapshot.published": Entry(
         "info", ("namespace", "resources"), "A group of proxies has something new to get."
     ),

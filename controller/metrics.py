@@ -146,10 +146,17 @@ LAG = Spec(
     buckets=_FAST,
 )
 
+REVIEWS = Spec(
+    "meltemi_webhook_reviews_total",
+    Kind.COUNTER,
+    "Objects that the webhook judged: `result` is allowed, refused, or failed, which lets pass.",
+    ("result",),
+)
+
 CATALOGUE = (
     *(BUILD, READY, STREAMS, GROUPS, CONNECTS, TURNED_AWAY, TOKENS, PUSHES, SENT_BYTES),
     *(ACKS, NACKS, ANSWER, CONVERGENCE, CHANGES, SYNCED, AGE, HELD, COMPILE, PUBLISH),
-    *(OBJECTS, FINDINGS, LAG),
+    *(OBJECTS, FINDINGS, LAG, REVIEWS),
 )
 """Every metric but those of the process itself."""
 
@@ -197,6 +204,7 @@ class Metrics:
         self._compile = _histogram(COMPILE, self.registry)
         self._publish = _histogram(PUBLISH, self.registry)
         self._lag = _histogram(LAG, self.registry)
+        self._reviews = _counter(REVIEWS, self.registry)
         self.registry.register(_Gauges(gauges))
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
@@ -240,6 +248,10 @@ class Metrics:
         """A round of changes is compiled, and its snapshots were handed over."""
         self._compile.observe(compiling)
         self._publish.observe(publishing)
+
+    def reviewed(self, *, refused: bool, failed: bool) -> None:
+        """The webhook has answered."""
+        self._reviews.labels("failed" if failed else "refused" if refused else "allowed").inc()
 
     def lagged(self, seconds: float) -> None:
         """The event loop was late by this."""

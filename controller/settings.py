@@ -13,6 +13,7 @@ from meltemi.controller.admin.security import AdminSecurity, admin_security
 from meltemi.controller.identity import Security, TokenPort
 from meltemi.controller.kube.instance import Instance, instance
 from meltemi.controller.tuning import Tuning, tuning
+from meltemi.controller.webhook.settings import WebhookSettings, webhook_settings
 from meltemi.xds.credentials import TlsFiles
 from meltemi.xds.peer import is_trust_domain
 
@@ -28,6 +29,7 @@ PLAINTEXT_ON_LOOPBACK = Security()
 DEFAULTS = Tuning()
 ADMIN_ON_LOOPBACK = AdminSecurity()
 ALONE = Instance("meltemi-0")
+SELF_SIGNED = WebhookSettings()
 
 
 class ConfigError(ValueError):
@@ -40,7 +42,8 @@ class Settings:
     checks, so a large mesh may want it longer. ``allow_dubbo_proxy``: Dubbo may be served by an
     engine that is not recommended, where a proxy has no better one. ``log_format``: ``console`` or
     ``json``. ``event_loop``: ``asyncio``, or ``uvloop`` where that is installed. ``security`` and
-    ``tuning``: of the port for proxies; ``admin``: of the other one. ``instance``: in a cluster.
+    ``tuning``: of the port for proxies; ``admin``: of the other one. ``instance`` and ``webhook``:
+    in a cluster.
     """
 
     health_check_interval: float = 1.0
@@ -51,6 +54,7 @@ class Settings:
     admin: AdminSecurity = ADMIN_ON_LOOPBACK
     event_loop: str = "asyncio"
     instance: Instance = ALONE
+    webhook: WebhookSettings = SELF_SIGNED
 
     @property
     def allowed(self) -> frozenset[str]:
@@ -63,7 +67,8 @@ def read(
 ) -> Settings:
     """Settings from ``MELTEMI_HEALTH_CHECK_INTERVAL``, ``MELTEMI_ALLOW_DUBBO_PROXY``,
     ``MELTEMI_LOG_FORMAT``, ``MELTEMI_EVENT_LOOP`` and what ``_security``, ``tuning``,
-    ``admin_security`` and ``instance`` read. ``given`` comes before the environment.
+    ``admin_security``, ``instance`` and ``webhook_settings`` read. ``given`` comes before the
+    environment.
 
     Raises:
         ConfigError: a value cannot be used.
@@ -84,10 +89,13 @@ def read(
         tuned = tuning(environment, PREFIX)
         admin = admin_security(environment, PREFIX)
         which = instance(environment, PREFIX)
+        webhook = webhook_settings(environment, PREFIX)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     security = _security(environment)
-    return Settings(interval, allowed == "1", log_format, security, tuned, admin, event_loop, which)
+    return Settings(
+        *(interval, allowed == "1", log_format, security, tuned, admin, event_loop, which), webhook
+    )
 
 
 def _one_of(environment: Mapping[str, str], setting: str, usual: str, other: str) -> str:

@@ -51,6 +51,10 @@ def serve(
             help="Health, metrics, proxies and findings; off loopback for those with tokens.",
         ),
     ] = "127.0.0.1:18080",
+    webhook: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Where the API server asks about objects."),
+    ] = None,
     tls_cert: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The server's certificate and its chain.")
     ] = None,
@@ -88,9 +92,10 @@ def serve(
     """
     if kube == (path is not None):
         fail("write either a PATH or --kube, to say whose rules are served")
-    if not kube and (kubeconfig or context or namespace):
-        fail("--kubeconfig, --context and --namespace go with --kube")
+    if not kube and (kubeconfig or context or namespace or webhook):
+        fail("--kubeconfig, --context, --namespace and --webhook go with --kube")
     addresses = host_and_port("--xds", xds), host_and_port("--admin", admin)
+    reviews = None if webhook is None else host_and_port("--webhook", webhook)
     given = {
         "MELTEMI_TLS_CERT": tls_cert,
         "MELTEMI_TLS_KEY": tls_key,
@@ -109,7 +114,14 @@ def serve(
     else:
         source = _files(path)
     set_here = {name: str(value) for name, value in given.items() if value is not None}
-    code = run(source, xds=addresses[0], admin=addresses[1], given=set_here, connect=connect)
+    code = run(
+        source,
+        xds=addresses[0],
+        admin=addresses[1],
+        given=set_here,
+        connect=connect,
+        webhook=reviews,
+    )
     raise typer.Exit(code)
 
 

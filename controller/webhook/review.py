@@ -1,0 +1,106 @@
+"""What the API server asks and is answered: ``admission.k8s.io/v1`` AdmissionReview."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from meltemi.protocols.problem import Problem
+
+VERSION = "admission.k8s.io/v1"
+REFUSED = 422
+
+LONGEST_WARNING = 256
+MOST_WARNINGS = 15
+"""Kubernetes shows 256 characters of one and 4,096 of all."""
+
+LONGEST_MESSAGE = 16 * 1024
+
+
+class MalformedReview(ValueError):
+    """The body is no AdmissionReview that we know. The text says why."""
+
+
+class Request(msgspec.Struct, rename="camel", frozen=True):
+    """The part of a request that matters. ``written`` is the object as it would be, None for
+    DELETE; ``stored`` as it is, None for CREATE. A dry run is judged as any other: judging has no
+    effects.
+    """
+
+    uid: str
+    operation: Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
+    sub_resource: str = ""
+    name: str = ""
+    written: dict[str, object] | None = msgspec.field(name="object", default=None)
+    stored: dict[str, object] | None = msgspec.field(name="oldObject", default=None)
+
+
+class _Review(msgspec.Struct, rename="camel", frozen=True):
+    api_version: str
+    kind: str
+    request: Request
+
+
+_decoder = msgspec.json.Decoder(_Review)
+
+
+def parse(body: bytes) -> Request:
+    """Raises MalformedReview."""
+    try:
+        review = _decoder.decode(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise MalformedReview(f"this is no AdmissionReview: {error}") from error
+    if (review.api_version, review.kind) != (VERSION, "AdmissionReview"):
+        raise MalformedReview(
+            f"this is a {review.kind} of {review.api_version}, not an AdmissionReview of "
+            f"{VERSION}: write admissionReviewVersions: [v1]"
+        )
+    return review.request
+
+
+def allowed(uid: str, warnings: Sequence[str] = ()) -> bytes:
+    """The object may be stored; ``warnings`` are shown to its author."""
+    return _answer({"uid": uid, "allowed": True, **_warned(warnings)})
+
+
+def refused(uid: str, errors: Sequence[Problem]) -> bytes:
+    """The object may not be stored, for each of these reasons."""
+    many = "" if len(errors) == 1 else f"{len(errors)} errors: "
+    message = many + " | ".join(map(sentence, errors))
+    status = {
+        "code": REFUSED,
+        "reason": "Invalid",
+        "message": _bounded(message, LONGEST_MESSAGE),
+    }
+    return _answer({"uid": uid, "allowed": False, "status": status})
+
+
+def sentence(problem: Problem) -> str:
+    """A finding in one line: code, field, cause and next step."""
+    field = f" {problem.about.field}" if problem.about.field else ""
+    return f"{problem.code}{field}: {problem.cause}; {problem.next_step}"
+
+
+def _warned(warnings: Sequence[str]) -> dict[str, object]:
+    if not warnings:
+        return {}
+    shown = [_bounded(each, LONGEST_WARNING) for each in warnings]
+    if (more := len(shown) - MOST_WARNINGS) > 0:
+        shown[MOST_WARNINGS:] = [f"{more} more findings: see the object's status"]
+    return {"warnings": shown}
+
+
+def _bounded(text: str, longest: int) -> str:
+    """Without control characters, which a terminal or a header would take amiss."""
+    shown = "".join(each if each.isprintable() else " " for each in text)
+    return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
+
+
+def _answer(response: dict[str, object]) -> bytes:
+    return msgspec.json.encode(
+        {"apiVersion": VERSION, "kind": "AdmissionReview", "response": response}
+    )

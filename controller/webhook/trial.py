@@ -1,0 +1,93 @@
+"""What would be found if an object were stored, without a trace of it in what is served."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from meltemi.controller.nodes import profile
+from meltemi.controller.objects import Upsert
+from meltemi.controller.offline import namespaces
+from meltemi.controller.presets import preset
+from meltemi.controller.store import Store
+from meltemi.protocols.compiler import Compiler
+from meltemi.protocols.group import NOWHERE
+from meltemi.protocols.model import Application
+from meltemi.protocols.routing import destinations
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from meltemi.controller.objects import Decoded
+    from meltemi.controller.settings import Settings
+    from meltemi.protocols.model import Endpoint, Mesh
+    from meltemi.protocols.problem import Problem
+    from meltemi.protocols.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """``store`` is the live one, which is only read."""
+
+    store: Store
+    registry: Registry
+    settings: Settings
+
+    def run(self, decoded: Decoded) -> Generator[None, None, tuple[Problem, ...]]:
+        """What is wrong with the object beside the others that there are: compiled for stock
+        proxies as ``meltemi validate`` does, but of the hosts that it is about alone. The caller
+        may do other work between two pieces; what is found is of the moment of the first.
+        """
+        hosts = self.store.concerns(decoded) | frozenset(self._users(decoded))
+        mesh = self._mesh(decoded, hosts)
+        compiler = Compiler(
+            self.registry,
+            mesh,
+            check_interval=self.settings.health_check_interval,
+            allowed=self.settings.allowed,
+            exposed=self.settings.security.exposed,
+        )
+        compiler.lint(hosts)
+        stock = profile(preset(), self.registry).group
+        selected = frozenset(f"*/{host}" for host in hosts)
+        for namespace in sorted(namespaces(mesh)):
+            key = replace(stock, namespace=namespace, bind=NOWHERE, services=selected)
+            yield from compiler.open(key)
+        about = decoded.identity.ref()
+        return tuple(each for each in compiler.problems() if each.about.object == about)
+
+    def _users(self, decoded: Decoded) -> Iterator[str]:
+        """For each application protocol a host that speaks it: all of them would say the same."""
+        for value in decoded.values:
+            if isinstance(value, Application):
+                speaking = (
+                    host
+                    for host, services in self.store.mesh.services.items()
+                    if any(p.protocol == value.protocol for s in services for p in s.ports)
+                )
+                yield from [host for host in [next(speaking, "")] if host]
+
+    def _mesh(self, decoded: Decoded, hosts: frozenset[str]) -> Mesh:
+        """The hosts with the object as it would be, and those that their rules lead to."""
+        supposed, live = Store(), self.store.mesh
+        supposed.apply(map(Upsert, self.store.about(hosts)))
+        supposed.apply((Upsert(decoded),))
+        rules = (rule for host in hosts for rule in supposed.mesh.rules.get(host, ()))
+        reached = {destination.host for rule in rules for destination in destinations(rule)}
+        supposed.apply(map(Upsert, self.store.about(reached - hosts)))
+        return replace(
+            supposed.mesh,
+            endpoints=_endpoints(supposed.mesh, live),
+            secrets=live.secrets,
+            applications={**live.applications, **supposed.mesh.applications},
+        )
+
+
+def _endpoints(supposed: Mesh, live: Mesh) -> dict[tuple[str, str], tuple[Endpoint, ...]]:
+    """What objects list themselves as it would be; what slices and Pods stand for as it is."""
+    keys = {
+        (service.namespace, host)
+        for host, services in supposed.services.items()
+        for service in services
+    }
+    return {key: supposed.endpoints.get(key) or live.endpoints.get(key, ()) for key in keys}
