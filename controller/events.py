@@ -107,6 +107,11 @@ EVENTS: Mapping[str, Entry] = {
         ("object", "exc_info"),
         "An object could not be judged for a reason that nobody expected; it was let pass.",
     ),
+    "status.failing": Entry(
+        "warning",
+        ("kind", "namespace", "name", "error", "next_step", "left_out"),
+        "What is known of an object cannot be written into its status; it is tried again.",
+    ),
     "snapshot.published": Entry(
         "info", ("namespace", "resources"), "A group of proxies has something new to get."
     ),

@@ -108,6 +108,7 @@ class Lease:
                 asked = self._clock()
                 if (bid := self._election.bid(asked, self._wall())) is not None:
                     await self._write(bid)
+                    self._tell()  # it may have been too late for the last one
                     self._election.won(bid, asked)
         except TimeoutError:
             self._failed(ApiError(0, "no answer"))
