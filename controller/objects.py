@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 FILE = "File"
 """The kind of the pseudo object that carries what is wrong with a file, not with an object."""
 
+RESOURCE = "Resource"
+"""The same for what is wrong with reading a whole kind from a cluster."""
+
+PSEUDO = frozenset({FILE, RESOURCE})
 
 NOWHERE = Locality()
 
@@ -42,6 +46,11 @@ class Identity(NamedTuple):
     def of_file(cls, path: str) -> Identity:
         """The pseudo object of a file."""
         return cls("", FILE, "", path)
+
+    @classmethod
+    def of_resource(cls, name: str, namespace: str = "") -> Identity:
+        """The pseudo object of a kind; ``name`` is what the API server calls it."""
+        return cls("", RESOURCE, namespace, name)
 
     def ref(self, generation: int = 0) -> Ref:
         """The same object, as the model names it."""

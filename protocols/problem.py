@@ -95,6 +95,9 @@ CODES: dict[str, Code] = {
     "MEL0504": Code(E_, "A proxy's node metadata is wrong"),
     "MEL0505": Code(I_, "An old Envoy refuses Redis commands that newer ones know"),
     "MEL0506": Code(W_, "An engine that is not recommended serves the port"),
+    # 06xx: the cluster
+    "MEL0601": Code(E_, "Objects may not be read: those that were read before stay in force"),
+    "MEL0602": Code(W_, "Objects cannot be read now: those that were read before stay in force"),
 }
 
 

@@ -23,6 +23,7 @@ CHAPTERS = {
     "03": "Rules and routes",
     "04": "Policies",
     "05": "Engines and proxies",
+    "06": "The cluster",
 }
 
 

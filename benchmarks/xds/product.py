@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 
     from meltemi.controller.objects import Change
-    from meltemi.controller.sources import Event, Place
+    from meltemi.controller.sources import Event, Followed, Place
     from meltemi.protocols.problem import Problem
 
 
@@ -47,6 +47,10 @@ class Memory:
     def place(self, problem: Problem) -> Place | None:
         """Nowhere."""
         return None
+
+    def followed(self) -> tuple[Followed, ...]:
+        """No kinds."""
+        return ()
 
 
 class Product:

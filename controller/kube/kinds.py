@@ -10,6 +10,8 @@ class Kind:
     """One kind. ``versions`` best first: the first that the API server has is read.
 
     ``required``: without it nothing can be served; every other kind may be absent, or denied.
+    ``selectable``: what users say of traffic, rather than what runs: an operator may give each of
+    several Meltemis a part of it.
     """
 
     group: str
@@ -18,6 +20,7 @@ class Kind:
     versions: tuple[str, ...] = ("v1alpha1",)
     namespaced: bool = True
     required: bool = False
+    selectable: bool = False
 
     def __str__(self) -> str:
         return f"{self.plural}.{self.group}" if self.group else self.plural
@@ -37,11 +40,21 @@ WATCHED = (
     Kind("discovery.k8s.io", "EndpointSlice", "endpointslices", ("v1",), required=True),
     Kind("networking.istio.io", "ServiceEntry", "serviceentries", _ISTIO),
     Kind("networking.istio.io", "WorkloadEntry", "workloadentries", _ISTIO),
-    Kind("networking.istio.io", "VirtualService", "virtualservices", _ISTIO),
-    Kind("networking.istio.io", "DestinationRule", "destinationrules", _ISTIO),
-    Kind("metaprotocol.aeraki.io", "MetaRouter", "metarouters"),
-    Kind("metaprotocol.aeraki.io", "ApplicationProtocol", "applicationprotocols", namespaced=False),
-    Kind("redis.aeraki.io", "RedisService", "redisservices"),
-    Kind("redis.aeraki.io", "RedisDestination", "redisdestinations"),
-    Kind("meltemi.io", "KafkaCluster", "kafkaclusters"),
+    Kind("networking.istio.io", "VirtualService", "virtualservices", _ISTIO, selectable=True),
+    Kind("networking.istio.io", "DestinationRule", "destinationrules", _ISTIO, selectable=True),
+    Kind("metaprotocol.aeraki.io", "MetaRouter", "metarouters", selectable=True),
+    Kind(
+        "metaprotocol.aeraki.io",
+        "ApplicationProtocol",
+        "applicationprotocols",
+        namespaced=False,
+        selectable=True,
+    ),
+    Kind("redis.aeraki.io", "RedisService", "redisservices", selectable=True),
+    Kind("redis.aeraki.io", "RedisDestination", "redisdestinations", selectable=True),
+    Kind("meltemi.io", "KafkaCluster", "kafkaclusters", selectable=True),
 )
+"""Every object of these, in the namespaces that are looked at."""
+
+SECRETS = Kind("", "Secret", "secrets", ("v1",))
+"""One by one, where an object names one. Never listed: who may list Secrets may read them all."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from enum import Enum
 from random import Random
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
@@ -77,8 +78,7 @@ class Reflector:
     which needs the rights to get it and to watch it, but not to list. ``synced`` is set when
     everything that there was has been delivered, or when the kind is absent or denied and others
     must not wait for it. ``changed`` is called when ``state`` changes. ``events`` and ``relists``
-    count what came of watches, and lists after the first; ``heard`` is when something came last, by
-    the event loop's clock.
+    count what came of watches, and lists after the first.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Reflector:
         self.name = name
         self.events = 0
         self.relists = 0
-        self.heard: float | None = None
+        self._heard: float | None = None
         self._api = api
         self._deliver = deliver
         self._narrowed = {
@@ -121,6 +121,11 @@ class Reflector:
         self._since = 0.0
         self._lasting = 0.0
 
+    @property
+    def age(self) -> float | None:
+        """Seconds since the API server said something; None when it never did."""
+        return None if self._heard is None else monotonic() - self._heard
+
     async def run(self) -> None:
         """For ever."""
         while True:
@@ -137,9 +142,9 @@ class Reflector:
             self._path = await self._find()
         if not self._revision:
             await self._read_all()
-        started, events = self._now(), self.events
+        started, events = monotonic(), self.events
         await self._watch({"resourceVersion": self._revision})
-        if self.events == events and self._now() - started < 1.0:
+        if self.events == events and monotonic() - started < 1.0:
             raise ApiError(0, "the watch ended at once")
         self._backoff.reset()
 
@@ -221,8 +226,8 @@ class Reflector:
     def _complete(self, revision: str) -> None:
         self._tell(self._mirror.end())
         self._revision = revision
-        self.relists += self.heard is not None
-        self.heard = self._now()
+        self.relists += self._heard is not None
+        self._heard = monotonic()
         self._enter(State.FOLLOWING)
         self.synced.set()
 
@@ -257,7 +262,7 @@ class Reflector:
         except (msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise ApiError(0, f"the watch sent something else than an event: {error}") from error
         self.events += 1
-        self.heard = self._now()
+        self._heard = monotonic()
 
     def _apply(self, kind: str, body: Body) -> None:
         if kind == "ERROR":
@@ -285,9 +290,6 @@ class Reflector:
         if told := [each for each in news if each is not None]:
             self._deliver(told)
 
-    def _now(self) -> float:
-        return asyncio.get_running_loop().time()
-
     # -- when it does not work ---------------------------------------------------------------------
 
     async def _wait(self, error: ApiError) -> None:
@@ -313,7 +315,7 @@ class Reflector:
 
     def _delay(self, asked: float = 0.0) -> float:
         """Before trying again. What went well for a while is forgiven a first failure."""
-        if self.state is State.FOLLOWING and self._now() - self._since >= SOUND_S:
+        if self.state is State.FOLLOWING and monotonic() - self._since >= SOUND_S:
             self._backoff.reset()
         return self._backoff.next(asked)
 
@@ -343,7 +345,7 @@ class Reflector:
     def _enter(self, state: State, reason: str = "") -> None:
         if (state, reason) != (self.state, self.reason):
             if state is not self.state:
-                self._since = self._now()
+                self._since = monotonic()
             self.state, self.reason = state, reason
             self._changed(self)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
 
     from meltemi.controller.objects import Change
     from meltemi.protocols.problem import Problem
@@ -29,6 +29,19 @@ class Place:
     line: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """How following a kind goes, of which there may be several parts. ``events`` and ``relists``
+    since the beginning; ``age`` is for how many seconds it has said nothing, None if it never did.
+    """
+
+    kind: str
+    state: str
+    events: int
+    relists: int
+    age: float | None
+
+
 Event: TypeAlias = "tuple[Change, ...] | Synced"
 """Changes that belong together, or the end of the first complete reading."""
 
@@ -45,4 +58,8 @@ class Source(Protocol):
 
     def place(self, problem: Problem) -> Place | None:
         """Where the problem is; None when the source has no places to show."""
+        ...
+
+    def followed(self) -> Iterable[Followed]:
+        """How it goes, kind by kind; nothing when the source does not follow kinds."""
         ...

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from meltemi.controller.objects import Change
-    from meltemi.controller.sources import Event, Place
+    from meltemi.controller.sources import Event, Followed, Place
     from meltemi.controller.sources.folder import Content, Reading
 
 UNREADABLE = "MEL0101"
@@ -75,6 +75,10 @@ class FilesSource:
     def place(self, problem: Problem) -> Place | None:
         """The file and line that a problem is about."""
         return self._folder.place(problem)
+
+    def followed(self) -> tuple[Followed, ...]:
+        """Files are of no kind."""
+        return ()
 
     def where(self, ref: Ref) -> Place | None:
         """The file and line of a field of an object."""

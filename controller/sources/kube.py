@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 from kubernetes.aio.config import ConfigException
 
 from meltemi.controller.decode import Unnamed, decode
 from meltemi.controller.kube.api import IDLE_S, Api
-from meltemi.controller.kube.kinds import WATCHED
+from meltemi.controller.kube.kinds import SECRETS, WATCHED
 from meltemi.controller.kube.mirror import Gone
+from meltemi.controller.kube.references import References, Turn
 from meltemi.controller.kube.reflector import Reflector, State
-from meltemi.controller.objects import Delete, Identity
-from meltemi.controller.sources import SourceError, Synced
+from meltemi.controller.kube.trouble import resource_of, trouble
+from meltemi.controller.objects import Delete, Identity, Invalid, identity_of
+from meltemi.controller.sources import Followed, SourceError, Synced
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+    from collections.abc import (
+        AsyncGenerator,
+        Awaitable,
+        Callable,
+        Iterable,
+        Iterator,
+        Sequence,
+    )
 
     from kubernetes.aio.client import Configuration
 
@@ -30,12 +39,27 @@ if TYPE_CHECKING:
 log: Any = structlog.get_logger("meltemi")
 
 
+class _Key(NamedTuple):
+    """What one reflector follows: a kind in a namespace or in all, or one object of it."""
+
+    kind: Kind
+    namespace: str
+    name: str = ""
+
+
+class _Running(NamedTuple):
+    reflector: Reflector
+    task: asyncio.Task[None]
+
+
 class KubeSource:
-    """What a cluster has of the kinds that mean something here. ``connect`` gives its API server.
+    """What a cluster has of the kinds that mean something here, and the Secrets that these name.
+    ``connect`` gives its API server.
 
     ``namespaces``: those to look at, all of them when empty; objects of the cluster are looked at
-    anyway. ``selector``: a label selector that objects must match. ``idle``: seconds of silence
-    after which a connection counts as dead. ``changed`` is called when a reflector's state changes.
+    anyway. ``selector``: a label selector that objects of selectable kinds must match. ``idle``:
+    seconds of silence after which a connection counts as dead. ``changed`` is called when a
+    reflector's state changes.
     """
 
     def __init__(
@@ -50,72 +74,152 @@ class KubeSource:
     ) -> None:
         self._connect = connect
         self._watched = tuple(
-            (kind, namespace)
+            _Key(kind, namespace)
             for kind in kinds
             for namespace in (namespaces if kind.namespaced and namespaces else ("",))
         )
         self._selector = selector
         self._idle = idle
         self._changed = changed
+        self._running: dict[_Key, _Running] = {}
+        self._references = References()
         self._changes: dict[Identity, Change] = {}
+        self._told: dict[Identity, Change] = {}
         self._arrived = asyncio.Event()
 
     def place(self, problem: Problem) -> Place | None:
         """A cluster has no files."""
         return None
 
+    def followed(self) -> Iterator[Followed]:
+        """One for each kind and namespace, and for each Secret."""
+        for reflector, _ in self._running.values():
+            state = reflector.state.name.lower()
+            counts = reflector.events, reflector.relists
+            yield Followed(reflector.kind.kind, state, *counts, reflector.age)
+
     async def events(self) -> AsyncGenerator[Event]:
         """Everything, then ``Synced``, then what changes, for ever. Changes of one object that
         nobody has taken yet are merged. Raises SourceError where no API server is configured.
         """
-        api = Api(await configured(self._connect), idle=self._idle)
-        reflectors = [self._reflector(api, *watched) for watched in self._watched]
-        running = [asyncio.create_task(each.run()) for each in reflectors]
+        api = Api(await configured(self._connect), idle=self._idle, connect=self._connect)
         try:
-            for reflector in reflectors:
-                await _until(reflector.synced, running)
+            for key in self._watched:
+                self._follow(api, key)
+            for key in self._watched:
+                await self._until(self._running[key].reflector.synced)
+            while secrets := self._unread():
+                await self._until(secrets[0].synced)
             yield self._take()
             yield Synced()
             while True:
-                await _until(self._arrived, running)
-                yield self._take()
+                await self._until(self._arrived)
+                if changes := self._take():
+                    yield changes
         finally:
-            for task in running:
+            tasks = [running.task for running in self._running.values()]
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             await api.close()
 
-    def _reflector(self, api: Api, kind: Kind, namespace: str) -> Reflector:
+    # -- reflectors --------------------------------------------------------------------------------
+
+    def _follow(self, api: Api, key: _Key) -> None:
         def deliver(news: Iterable[News]) -> None:
             for each in news:
-                self._put(kind, each)
+                turn = self._put(key.kind, each)
+                for name in turn.dropped:
+                    self._leave(_Key(SECRETS, *name))
+                for name in turn.wanted:
+                    self._follow(api, _Key(SECRETS, *name))
             self._arrived.set()
 
-        return Reflector(
-            kind, api, deliver, namespace=namespace, selector=self._selector, changed=self._told
+        reflector = Reflector(
+            key.kind,
+            api,
+            deliver,
+            namespace=key.namespace,
+            selector=self._selector if key.kind.selectable else "",
+            name=key.name,
+            changed=self._note,
         )
+        self._running[key] = _Running(reflector, asyncio.create_task(reflector.run()))
 
-    def _put(self, kind: Kind, news: News) -> None:
-        identity = Identity(kind.group, kind.kind, *news.name)
+    def _leave(self, key: _Key) -> None:
+        reflector, task = self._running.pop(key)
+        task.cancel()
+        self._change(Delete(_identity(key.kind, key.namespace, key.name)))
+        self._change(Delete(resource_of(reflector)))
+
+    def _note(self, reflector: Reflector) -> None:
+        """Its state has changed."""
+        state = reflector.state
+        say = log.info if state in {State.FOLLOWING, State.ABSENT} else log.warning
+        about = resource_of(reflector)
+        say("source.kind", kind=about.name, state=state.value, reason=reflector.reason)
+        problem = trouble(reflector)
+        self._change(Delete(about) if problem is None else Invalid(about, (problem,)))
+        self._arrived.set()
+        self._changed(reflector)
+
+    async def _until(self, event: asyncio.Event) -> None:
+        """Raises what ended a reflector, which nothing should."""
+        waiting = asyncio.create_task(event.wait())
+        try:
+            while not waiting.done():
+                tasks = [running.task for running in self._running.values()]
+                await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
+                for task in tasks:
+                    if task.done() and not task.cancelled():
+                        task.result()
+        finally:
+            waiting.cancel()
+
+    # -- changes -----------------------------------------------------------------------------------
+
+    def _put(self, kind: Kind, news: News) -> Turn:
+        """Take in what came of an object; which Secrets are to be followed or left now."""
+        identity = _identity(kind, *news.name)
         if isinstance(news, Gone):
-            self._changes[identity] = Delete(identity)
-            return
+            self._change(Delete(identity))
+            return self._references.put(identity)
         outcome = decode(news.body)
         if isinstance(outcome, Unnamed):  # an API server names everything
             log.error("source.unreadable", kind=str(kind), problems=outcome.problems)
-            return
-        self._changes[identity] = outcome
+            return Turn()
+        self._change(outcome)
+        if isinstance(outcome, Invalid):  # what it was before stays in force
+            return Turn()
+        return self._references.put(identity, outcome.decoded.values)
 
-    def _told(self, reflector: Reflector) -> None:
-        state = reflector.state
-        say = log.info if state in {State.FOLLOWING, State.ABSENT} else log.warning
-        say("source.kind", kind=str(reflector.kind), state=state.value, reason=reflector.reason)
-        self._changed(reflector)
+    def _change(self, change: Change) -> None:
+        """Unless it is none: most of what is written to objects is nothing that is read here."""
+        identity = identity_of(change)
+        if isinstance(change, Delete):
+            if self._told.pop(identity, None) is None:
+                return
+        elif self._told.get(identity) == change:
+            return
+        else:
+            self._told[identity] = change
+        self._changes[identity] = change
 
     def _take(self) -> tuple[Change, ...]:
+        """What came, but for what names a Secret that is not read yet: for a moment it would lock
+        what it guards.
+        """
         self._arrived.clear()
-        changes, self._changes = self._changes, {}
-        return tuple(changes.values())
+        taken = {i: change for i, change in self._changes.items() if not self._unread(i)}
+        for identity in taken:
+            del self._changes[identity]
+        return tuple(taken.values())
+
+    def _unread(self, identity: Identity | None = None) -> list[Reflector]:
+        """The Secrets that were not read yet, of those that an object names or of all."""
+        names = self._references if identity is None else self._references.of(identity)
+        followed = (self._running[_Key(SECRETS, *name)].reflector for name in names)
+        return [reflector for reflector in followed if not reflector.synced.is_set()]
 
 
 async def configured(connect: Callable[[], Awaitable[Configuration]]) -> Configuration:
@@ -129,12 +233,5 @@ async def configured(connect: Callable[[], Awaitable[Configuration]]) -> Configu
         ) from error
 
 
-async def _until(event: asyncio.Event, running: Iterable[asyncio.Task[None]]) -> None:
-    """Raises what ended a reflector, which nothing should."""
-    waiting = asyncio.create_task(event.wait())
-    try:
-        done, _ = await asyncio.wait({waiting, *running}, return_when=asyncio.FIRST_COMPLETED)
-        for task in done - {waiting}:
-            task.result()
-    finally:
-        waiting.cancel()
+def _identity(kind: Kind, namespace: str, name: str) -> Identity:
+    return Identity(kind.group, kind.kind, namespace, name)

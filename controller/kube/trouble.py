@@ -1,0 +1,48 @@
+"""What a reflector's state means to an operator."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from meltemi.controller.kube.reflector import State
+from meltemi.controller.objects import Identity
+from meltemi.protocols.problem import Problem
+
+if TYPE_CHECKING:
+    from meltemi.controller.kube.reflector import Reflector
+
+DENIED = "MEL0601"
+STALE = "MEL0602"
+
+
+def resource_of(reflector: Reflector) -> Identity:
+    """The pseudo object of what is followed: a kind, or one object of it."""
+    name = str(reflector.kind)
+    if reflector.name:
+        name = f"{name}/{reflector.name}"
+    return Identity.of_resource(name, reflector.namespace)
+
+
+def trouble(reflector: Reflector) -> Problem | None:
+    """What is wrong with it, if anything is. A kind that is absent is not: who needs it defines it;
+    nor is a failure that may be a restart of the API server.
+    """
+    about, kind = resource_of(reflector).ref(), reflector.kind
+    where = f" in namespace {reflector.namespace}" if reflector.namespace else ""
+    if reflector.state is State.STALE:
+        cause = f"{about.name}{where} could not be read for a while: {reflector.reason}"
+        return Problem(
+            STALE, about, cause, "look after the API server; it is tried again and again"
+        )
+    if reflector.state is not State.DENIED:
+        return None
+    verbs = "get and watch" if reflector.name else "get, list and watch"
+    cause = f"Meltemi may not {verbs} {about.name}{where}: {reflector.reason}"
+    granted = f"{verbs} on {kind.plural} of apiGroup {kind.group!r}"
+    if reflector.name:
+        granted = f"{granted}, resourceNames [{reflector.name}],"
+    next_step = (
+        f"give its service account a role with {granted}{where} (see meltemi manifests rbac); no "
+        "restart is needed"
+    )
+    return Problem(DENIED, about, cause, next_step)
