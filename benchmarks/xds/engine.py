@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from benchmarks.xds.world import ROUTE
+from meltemi.protocols.registry import load
 from meltemi.protocols.types import type_table
 from meltemi.xds.group import Group
 from meltemi.xds.server import AdsServer
@@ -28,7 +29,7 @@ class Engine:
         self._groups = {
             f"scope-{number}": Group(Snapshot.of(resources)) for number in range(scopes)
         }
-        self._server = AdsServer(type_table([ROUTE]), self._join, Status())
+        self._server = AdsServer(type_table([*load().route_types, ROUTE]), self._join, Status())
         self._server.ready = True
         self._tls = tls
 
