@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING, Any
 
 from meltemi.controller.kube.kinds import WATCHED
@@ -147,3 +148,21 @@ async def _request(api: Any, method: str, path: str, body: Mapping[str, Any] | N
     status: int = answer.status
     assert status < 300 or status == 404, f"{method} {path}: {status} {answer.data!r}"
     return status
+
+
+async def send(
+    api: Any, method: str, path: str, body: Mapping[str, Any], *, may: tuple[int, ...] = ()
+) -> dict[str, Any]:
+    """What the server answers; an error fails the test, but one that ``may`` be."""
+    request = await api.param_serialize(
+        method,
+        path,
+        header_params={"Content-Type": "application/json"},
+        body=body,
+        auth_settings=["BearerToken"],
+    )
+    answer = await api.call_api(*request)
+    await answer.read()
+    assert answer.status < 300 or answer.status in may, f"{method} {path}: {answer.data!r}"
+    found: dict[str, Any] = json.loads(answer.data)
+    return found
