@@ -49,6 +49,10 @@ class Memory:
         return None
 
     def followed(self) -> tuple[Followed, ...]:
+        """Nothing is followed."""
+        return ()
+
+    def followed(self) -> tuple[Followed, ...]:
         """No kinds."""
         return ()
 
