@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from meltemi.controller.objects import Identity
 
 _WITH_STATUS = {(each.group, each.kind) for each in DEFINITIONS if each.decoded is not None}
-_VOLATILE = ("resourceVersion", "managedFields")
-"""Metadata that a write to the status changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +50,6 @@ class WrittenStatuses:
     def __init__(self) -> None:
         self.changed: Callable[[Identity], None] = lambda _: None
         self._objects: dict[Identity, Written] = {}
-        self._digests: dict[Identity, int] = {}
 
     def __iter__(self) -> Iterator[Identity]:
         return iter(tuple(self._objects))
@@ -61,19 +58,15 @@ class WrittenStatuses:
         """The object as it was last seen; None when it is gone, or of a kind without a status."""
         return self._objects.get(identity)
 
-    def take(self, kind: Kind, identity: Identity, news: News) -> bool:
-        """News of an object; whether it is about anything but its status."""
+    def take(self, kind: Kind, identity: Identity, news: News) -> None:
+        """What the watch tells of an object of any kind."""
         if (kind.group, kind.kind) not in _WITH_STATUS:
-            return True
+            return
         if isinstance(news, Gone):
             self._objects.pop(identity, None)
-            self._digests.pop(identity, None)
             self.changed(identity)
-            return True
-        self.put(kind, identity, news.body)
-        digest = _digest(news.body)
-        known, self._digests[identity] = self._digests.get(identity), digest
-        return digest != known
+        else:
+            self.put(kind, identity, news.body)
 
     def put(self, kind: Kind, identity: Identity, body: Body, *, certain: bool = False) -> None:
         """This is what the API server has. Without ``certain`` what is older than what is known
@@ -89,8 +82,3 @@ class WrittenStatuses:
             kind, *name, str(body.get("apiVersion", "")), uid, revision, status
         )
         self.changed(identity)
-
-
-def _digest(body: Body) -> int:
-    metadata = {k: v for k, v in mapping(body.get("metadata")).items() if k not in _VOLATILE}
-    return hash(msgspec.json.encode({**body, "metadata": metadata, "status": None}))

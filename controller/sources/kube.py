@@ -13,8 +13,10 @@ from meltemi.controller.kube.api import IDLE_S, Api
 from meltemi.controller.kube.kinds import SECRETS, WATCHED
 from meltemi.controller.kube.mirror import Gone
 from meltemi.controller.kube.references import References, Turn
-from meltemi.controller.kube.reflector import Reflector, State
+from meltemi.controller.kube.reflector import Reflector
+from meltemi.controller.kube.state import State
 from meltemi.controller.kube.trouble import resource_of, trouble
+from meltemi.controller.kube.written import WrittenStatuses
 from meltemi.controller.objects import Delete, Identity, Invalid, identity_of
 from meltemi.controller.sources import Followed, SourceError, Synced
 
@@ -59,7 +61,7 @@ class KubeSource:
     ``namespaces``: those to look at, all of them when empty; objects of the cluster are looked at
     anyway. ``selector``: a label selector that objects of selectable kinds must match. ``idle``:
     seconds of silence after which a connection counts as dead. ``changed`` is called when a
-    reflector's state changes.
+    reflector's state changes. ``written``: the statuses that stand there.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class KubeSource:
         self._changes: dict[Identity, Change] = {}
         self._told: dict[Identity, Change] = {}
         self._arrived = asyncio.Event()
+        self.written = WrittenStatuses()
 
     def place(self, problem: Problem) -> Place | None:
         """A cluster has no files."""
@@ -181,6 +184,7 @@ class KubeSource:
     def _put(self, kind: Kind, news: News) -> Turn:
         """Take in what came of an object; which Secrets are to be followed or left now."""
         identity = _identity(kind, *news.name)
+        self.written.take(kind, identity, news)
         if isinstance(news, Gone):
             self._change(Delete(identity))
             return self._references.put(identity)
