@@ -49,10 +49,6 @@ class Memory:
         return None
 
     def followed(self) -> tuple[Followed, ...]:
-        """Nothing is followed."""
-        return ()
-
-    def followed(self) -> tuple[Followed, ...]:
         """No kinds."""
         return ()
 
