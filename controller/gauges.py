@@ -13,14 +13,16 @@ import grpc
 
 from meltemi.controller import metrics
 from meltemi.controller.decode import is_read
+from meltemi.controller.kube.state import State
 from meltemi.protocols.problem import CODES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from meltemi.controller.findings import Finding
     from meltemi.controller.metrics import Reading
     from meltemi.controller.objects import Identity
+    from meltemi.controller.sources import Followed
     from meltemi.xds.peer import Peer
     from meltemi.xds.session import Session
     from meltemi.xds.status import Status
@@ -44,6 +46,7 @@ class Present:
     status: Status
     identities: Iterable[Identity]
     findings: Iterable[Finding]
+    followed: Iterable[Followed] = ()
 
 
 def readings(now: Present) -> Iterator[Reading]:
@@ -58,6 +61,7 @@ def readings(now: Present) -> Iterator[Reading]:
     yield metrics.STREAMS, _streams(now)
     yield metrics.OBJECTS, _objects(now.identities)
     yield metrics.FINDINGS, _findings(now.findings)
+    yield from _kinds(tuple(now.followed))
 
 
 @cache
@@ -92,3 +96,22 @@ def _findings(found: Iterable[Finding]) -> Iterable[tuple[tuple[str, ...], float
     return [
         ((code, known.severity.value), float(counts[code])) for code, known in sorted(CODES.items())
     ]
+
+
+def _kinds(followed: Sequence[Followed]) -> Iterator[Reading]:
+    """Of a source that follows kinds."""
+    states: Counter[tuple[str, ...]] = Counter()
+    events: Counter[tuple[str, ...]] = Counter()
+    relists: Counter[tuple[str, ...]] = Counter()
+    ages: dict[tuple[str, ...], float] = {}
+    for each in followed:
+        states.update({(each.kind, state.name.lower()): 0 for state in State})
+        states[each.kind, each.state] += 1
+        events[each.kind,] += each.events
+        relists[each.kind,] += each.relists
+        if each.age is not None:
+            ages[each.kind,] = max(each.age, ages.get((each.kind,), 0.0))
+    yield metrics.KIND_STATE, states.items()
+    yield metrics.KIND_EVENTS, events.items()
+    yield metrics.KIND_RELISTS, relists.items()
+    yield metrics.KIND_AGE, ages.items()

@@ -17,7 +17,7 @@ from prometheus_client import (
     Histogram,
     ProcessCollector,
 )
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from meltemi.xds.resource import PREFIX
@@ -117,6 +117,31 @@ AGE = Spec(
     Kind.GAUGE,
     "Since the source delivered something last. A source whose objects do not change is silent.",
 )
+KIND_STATE = Spec(
+    "meltemi_source_kind_state",
+    Kind.GAUGE,
+    "In Kubernetes: how many of a kind's parts (namespaces, or Secrets) are in a state. `denied` "
+    "and `stale` are findings.",
+    ("kind", "state"),
+)
+KIND_EVENTS = Spec(
+    "meltemi_source_kind_events_total",
+    Kind.COUNTER,
+    "What watches of a kind said, bookmarks included.",
+    ("kind",),
+)
+KIND_RELISTS = Spec(
+    "meltemi_source_kind_relists_total",
+    Kind.COUNTER,
+    "How often a kind had to be read again as a whole.",
+    ("kind",),
+)
+KIND_AGE = Spec(
+    "meltemi_source_kind_last_event_age_seconds",
+    Kind.GAUGE,
+    "Since the API server said something of a kind last, of its most silent part.",
+    ("kind",),
+)
 HELD = Spec(
     "meltemi_changes_held", Kind.GAUGE, "Hosts and secrets whose changes wait for quiet in a storm."
 )
@@ -156,13 +181,13 @@ REVIEWS = Spec(
 CATALOGUE = (
     *(BUILD, READY, STREAMS, GROUPS, CONNECTS, TURNED_AWAY, TOKENS, PUSHES, SENT_BYTES),
     *(ACKS, NACKS, ANSWER, CONVERGENCE, CHANGES, SYNCED, AGE, HELD, COMPILE, PUBLISH),
-    *(OBJECTS, FINDINGS, LAG, REVIEWS),
+    *(OBJECTS, FINDINGS, LAG, REVIEWS, KIND_STATE, KIND_EVENTS, KIND_RELISTS, KIND_AGE),
 )
 """Every metric but those of the process itself."""
 
 Labels = tuple[str, ...]
 Reading = tuple[Spec, "Iterable[tuple[Labels, float]]"]
-"""The values of a gauge by the values of its labels."""
+"""The values of a gauge, or of what is counted elsewhere, by the values of its labels."""
 
 
 class _OfType(NamedTuple):
@@ -274,7 +299,9 @@ class _Gauges(Collector):
     def collect(self) -> Iterator[Metric]:
         """How things are now."""
         for spec, values in self._read():
-            family = GaugeMetricFamily(spec.name, spec.help, labels=spec.labels)
+            counts = spec.kind is Kind.COUNTER
+            of_kind = CounterMetricFamily if counts else GaugeMetricFamily
+            family = of_kind(spec.name, spec.help, labels=spec.labels)
             for labels, value in values:
                 family.add_metric(labels, value)
             yield family

@@ -1,13 +1,12 @@
 """Keeps up with one kind: list, watch, and again from where it was, whatever happens.
 
 The contract: every change is told once; nothing is ever told to be gone unless the API server says
-so; a server that fails is asked less and less often; a silent one counts as failed.
+so; a server that fails is asked less and less often; a silent one is asked again.
 """
 
 from __future__ import annotations
 
 import asyncio
-from enum import Enum
 from random import Random
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -24,6 +23,7 @@ from meltemi.controller.kube.mirror import (
     mappings,
     revision_of,
 )
+from meltemi.controller.kube.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -47,17 +47,6 @@ STALE_S = 30.0
 _INITIAL_END = "k8s.io/initial-events-end"
 
 News: TypeAlias = Seen | Gone
-
-
-class State(Enum):
-    """How a reflector fares. DENIED and STALE are worth a look; others pass, or may be so."""
-
-    STARTING = "has not been read yet"
-    FOLLOWING = "is followed"
-    ABSENT = "is unknown to the API server"
-    DENIED = "may not be read"
-    FAILING = "cannot be read now"
-    STALE = "could not be read for a while"
 
 
 SOUND_S = 10.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from meltemi.controller.kube.reflector import State
+from meltemi.controller.kube.state import State
 from meltemi.controller.objects import Identity
 from meltemi.protocols.problem import Problem
 

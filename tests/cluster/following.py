@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from meltemi.controller.kube.kinds import WATCHED
-from meltemi.controller.kube.reflector import State
+from meltemi.controller.kube.state import State
 from meltemi.controller.objects import Delete, Invalid, identity_of
 from meltemi.controller.sources import Synced
 from meltemi.controller.sources.kube import KubeSource

@@ -10,7 +10,7 @@ import pytest
 from kubernetes.aio import client
 
 from meltemi.controller.kube.kinds import Kind
-from meltemi.controller.kube.reflector import State
+from meltemi.controller.kube.state import State
 from tests.cluster.apiserver import ApiServer
 from tests.cluster.conftest import administrator
 from tests.cluster.following import following

@@ -13,12 +13,13 @@ from kubernetes.aio import client
 from meltemi.controller.kube.api import IDLE_S, Api
 from meltemi.controller.kube.kinds import Kind
 from meltemi.controller.kube.mirror import Gone
-from meltemi.controller.kube.reflector import Reflector, State
+from meltemi.controller.kube.reflector import Reflector
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 
     from meltemi.controller.kube.reflector import News
+    from meltemi.controller.kube.state import State
 
     Answer = Callable[[web.Request], Coroutine[None, None, web.StreamResponse]]
 

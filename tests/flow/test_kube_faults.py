@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from meltemi.controller.kube.reflector import State
+from meltemi.controller.kube.state import State
 from tests.flow.kube_world import CUSTOM, event, page, single, status, thing, watch, world
 
 if TYPE_CHECKING:

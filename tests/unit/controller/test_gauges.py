@@ -7,7 +7,9 @@ from typing import Any
 
 from meltemi.controller.findings import findings
 from meltemi.controller.gauges import Present, readings
+from meltemi.controller.kube.state import State
 from meltemi.controller.objects import Identity
+from meltemi.controller.sources import Followed
 from meltemi.protocols.model import Ref
 from meltemi.protocols.problem import CODES, Problem
 from meltemi.testing.resources import RULES
@@ -75,6 +77,25 @@ def test_every_finding_of_the_catalogue_has_its_series_from_the_beginning() -> N
     values = read(replace(EMPTY, findings=[found]))["meltemi_findings"]
     assert [code for code, _ in values] == sorted(CODES)
     assert {labels: value for labels, value in values.items() if value} == {("MEL0302", "error"): 1}
+
+
+def test_following_a_kind_is_told_by_kind_however_many_namespaces_there_are() -> None:
+    followed = [
+        Followed("Service", "following", events=3, relists=1, age=2.0),
+        Followed("Service", "denied", events=4, relists=0, age=9.0),
+        Followed("Pod", "starting", events=0, relists=0, age=None),
+    ]
+    now = read(replace(EMPTY, followed=followed))
+    states = now["meltemi_source_kind_state"]
+    assert {labels for labels, value in states.items() if value} == {
+        ("Service", "following"),
+        ("Service", "denied"),
+        ("Pod", "starting"),
+    }
+    assert len(states) == 2 * len(State)
+    assert now["meltemi_source_kind_events_total"] == {("Service",): 7, ("Pod",): 0}
+    assert now["meltemi_source_kind_relists_total"] == {("Service",): 1, ("Pod",): 0}
+    assert now["meltemi_source_kind_last_event_age_seconds"] == {("Service",): 9.0}
 
 
 def test_a_source_that_never_delivered_anything_has_no_age() -> None:
