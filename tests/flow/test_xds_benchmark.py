@@ -55,9 +55,10 @@ def test_nobody_hears_of_what_does_not_concern_him() -> None:
 def test_the_whole_product_is_measured_over_mutual_tls_or_in_plaintext(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(cases, "PRODUCTS", (("delta", SERVICES, 2),))
-    (product,) = cases.product(TINY)
-    assert [row[4] for row in product.rows] == ["route", "endpoint"]
+    monkeypatch.setattr(cases, "PRODUCTS", (("delta", SERVICES, 2), ("sotw", SERVICES, 1)))
+    product, beneath = cases.product(TINY)
+    assert [row[4] for row in product.rows] == ["route", "endpoint"] * 2
+    assert [row[:1] + row[3:4] for row in beneath.rows] == [("sotw", "engine"), ("sotw", "floor")]
     (idle,) = cases.idle(TINY)
     assert [row[0] for row in idle.rows] == ["plaintext"] * 2 + ["mutual TLS"] * 2
 
