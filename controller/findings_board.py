@@ -12,7 +12,7 @@ from meltemi.controller.findings import Finding, findings
 from meltemi.xds.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from meltemi.controller.sources import Place
     from meltemi.protocols.problem import Problem
@@ -25,17 +25,19 @@ log: Any = structlog.get_logger("meltemi")
 
 class FindingsBoard:
     """``problems`` gives everything that is wrong, ``place`` where a user finds it. ``current`` is
-    what was found at the last look.
+    what was found at the last look. ``told`` hears what appeared and what was resolved.
     """
 
     def __init__(
         self,
         problems: Callable[[], Iterable[Problem]],
         place: Callable[[Problem], Place | None],
+        told: Callable[[Collection[Finding], Collection[Finding]], None] = lambda _, __: None,
     ) -> None:
         self.current: tuple[Finding, ...] = ()
         self._problems = problems
         self._place = place
+        self._told = told
         self._looks = TokenBucket(LOOKS, monotonic())
         self._looking: asyncio.TimerHandle | None = None
 
@@ -46,12 +48,14 @@ class FindingsBoard:
             self._looking = None
         before = set(self.current)
         self.current = findings(self._problems(), self._place)
-        for finding in self.current:
-            if finding not in before:
-                log.warning("finding.appeared", **finding.to_dict())
-        for finding in before.difference(self.current):
+        appeared = [finding for finding in self.current if finding not in before]
+        resolved = before.difference(self.current)
+        for finding in appeared:
+            log.warning("finding.appeared", **finding.to_dict())
+        for finding in resolved:
             problem = finding.problem
             log.info("finding.resolved", code=problem.code, about=str(problem.about))
+        self._told(appeared, resolved)
 
     def look_soon(self, now: float) -> None:
         """At once, unless proxies refuse and accept all the time."""

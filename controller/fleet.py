@@ -15,12 +15,14 @@ from meltemi.xds.limits import LimitError, Limits
 from meltemi.xds.server import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from meltemi.controller.loop import Loop
     from meltemi.protocols.group import Group, GroupKey
     from meltemi.protocols.registry import Registry
     from meltemi.xds.peer import Peer
+    from meltemi.xds.resource import Key
+    from meltemi.xds.stream import Stream
     from meltemi.xds.wire import Node
 
 IDLE = 60.0
@@ -28,15 +30,23 @@ IDLE = 60.0
 
 
 class Fleet:
-    """Groups of streams by what decides how they are served. ``exposed``: anybody may connect.
-    ``most``: how many groups there may be, each of which is compiled for itself.
+    """Groups of streams by what decides how they are served. ``joined`` hears of each stream and
+    its group. ``exposed``: anybody may connect. ``most``: how many groups there may be, each of
+    which is compiled for itself.
     """
 
     def __init__(
-        self, registry: Registry, loop: Loop, *, exposed: bool = False, most: int = Limits().groups
+        self,
+        registry: Registry,
+        loop: Loop,
+        *,
+        joined: Callable[[GroupKey, Stream], None] = lambda _, __: None,
+        exposed: bool = False,
+        most: int = Limits().groups,
     ) -> None:
         self._registry = registry
         self._loop = loop
+        self._joined = joined
         self._exposed = exposed
         self._most = most
         self._compiled: set[GroupKey] = set()
@@ -77,7 +87,12 @@ class Fleet:
             if not self._opening[key]:
                 del self._opening[key]
         # Another stream of its kind may have come first.
-        made = Streams(group.snapshot, drain=wanted.drain, on_empty=lambda _: self._emptied(wanted))
+        made = Streams(
+            group.snapshot,
+            drain=wanted.drain,
+            on_join=lambda stream: self._joined(key, stream),
+            on_empty=lambda _: self._emptied(wanted),
+        )
         return self._streams.setdefault(wanted, made)
 
     def opened(self, stream: int, node: Node, peer: Peer) -> None:
@@ -103,12 +118,17 @@ class Fleet:
         """The streams of each group; streams that drain for another time are apart."""
         return ((wanted.group, streams) for wanted, streams in self._streams.items())
 
-    def publish(self, group: Group) -> None:
-        """Give a group's new snapshot to all its streams."""
+    def publish(self, group: Group) -> frozenset[Key]:
+        """Give a group's new snapshot to all its streams. Returns what is different in it."""
         changed = group.take_changed()
         for key, streams in self:
             if key == group.key:
                 streams.publish(group.snapshot, changed)
+        return changed
+
+    def streams(self, wanted: GroupKey) -> Iterator[Stream]:
+        """The open streams of a group."""
+        return (stream for key, streams in self if key == wanted for stream in streams)
 
     def _make_room(self, key: GroupKey) -> None:
         if key not in self._compiled and len(self._compiled) >= self._most:

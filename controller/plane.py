@@ -28,6 +28,7 @@ from meltemi.controller.proxies import refusal_problems
 from meltemi.controller.redaction import Redactor
 from meltemi.controller.roster import Roster
 from meltemi.controller.sources import Synced
+from meltemi.controller.status_board import StatusBoard
 from meltemi.controller.store import Store
 from meltemi.controller.turnover import Turnover
 from meltemi.protocols.compiler import Compiler
@@ -93,6 +94,7 @@ class ControlPlane:
         types = type_table(registry.route_types)
         self.metrics = Metrics([rules.type_url for rules in types], self._readings)
         self._convergence = Convergence(self.metrics.converged)
+        self.statuses = StatusBoard(self.store, self.status)
         self._source = source
         self._heard: float | None = None
         self._synced = False
@@ -120,12 +122,16 @@ class ControlPlane:
         )
         self._flushing = tuning.limits.grace * FLUSHING
         self._fleet = Fleet(
-            registry, self._loop, exposed=security.exposed, most=tuning.limits.groups
+            registry,
+            self._loop,
+            joined=self.statuses.joined,
+            exposed=security.exposed,
+            most=tuning.limits.groups,
         )
         self._roster = Roster(self._fleet, self._compiler, self.store.mesh)
         self._ads = AdsServer(
             types,
-            self._join,
+            self.join,
             self,
             identifier=identifier,
             limits=tuning.limits,
@@ -135,7 +141,7 @@ class ControlPlane:
         asked = ClientStatusDiscovery(self._ads.visit, inspection.clients, inspection.contents)
         self._ads.offer(asked.handler())
         self._log_limit = LogLimit()
-        self._board = FindingsBoard(self._problems, source.place)
+        self._board = FindingsBoard(self._problems, source.place, self.statuses.found)
         self._failing: dict[PieceKey, str] = {}
         self._learned = False
 
@@ -181,7 +187,12 @@ class ControlPlane:
         tls = MutualTls(security.tls, security.trust_domain, _replaced) if security.tls else None
         serving = self._ads.serve(address, tls, plaintext=security.exposed)
         async with serving as port, self._token_port(verify), asyncio.TaskGroup() as tasks:
-            work = (self._loop.run(), self._follow(), heartbeat(self.metrics.lagged))
+            work = (
+                self._loop.run(),
+                self._follow(),
+                self.statuses.keep_looking(),
+                heartbeat(self.metrics.lagged),
+            )
             running = [tasks.create_task(each) for each in work]
             log.info("server.listening", xds=address, port=port, tls=tls is not None)
             if security.exposed:
@@ -233,14 +244,12 @@ class ControlPlane:
             log.info("source.synced", objects=self.store.count, findings=len(self.findings))
 
     def _published(self, group: Group) -> None:
-        changed = len(group.changed)
         self._learn()
-        self._fleet.publish(group)
+        changed = self._fleet.publish(group)
+        self.statuses.published(group, self._fleet.streams(group.key), changed)
         if (arrived := self._loop.arrived) is not None:
-            for key, streams in self._fleet:
-                if key == group.key:
-                    self._convergence.published(streams, arrived)
-        log.info("snapshot.published", namespace=group.key.namespace, resources=changed)
+            self._convergence.published(self._fleet.streams(group.key), arrived)
+        log.info("snapshot.published", namespace=group.key.namespace, resources=len(changed))
 
     def _learn(self) -> None:
         """Know the secrets before anything that holds them is sent; once in a round."""
@@ -259,6 +268,7 @@ class ControlPlane:
                 log.error("plugin.failed", host=key.host, port=key.port, traceback=shown)
         self._failing = dict(self._compiler.failures)
         self._board.look()
+        self.statuses.settled(self._compiler.groups(), held=self._loop.held > 0)
 
     def _problems(self) -> Iterator[Problem]:
         for found in self.store.problems.values():
@@ -271,8 +281,8 @@ class ControlPlane:
             return problem
         return replace(problem, cause=self.redactor.text(problem.cause))
 
-    async def _join(self, node: Node, peer: Peer) -> Streams:
-        """Raises Refused."""
+    async def join(self, node: Node, peer: Peer) -> Streams:
+        """The streams that a proxy's is one of. Raises Refused."""
         try:
             return await self._fleet.join(node, peer)
         except Refused as refused:
@@ -307,7 +317,9 @@ class ControlPlane:
             self._nacked(stream, event, now)
         self.metrics.said(event)
         self._convergence.said(stream, event, now)
-        if self.status.said(stream, event, now):
+        refusals = self.status.said(stream, event, now)
+        self.statuses.said(stream, event, refusals=refusals)
+        if refusals:
             self._board.look_soon(now)
 
     def _nacked(self, stream: int, event: Nacked, now: float) -> None:
@@ -324,6 +336,7 @@ class ControlPlane:
         """A stream has ended."""
         self._fleet.closed(stream)
         self.status.closed(stream)
+        self.statuses.closed(stream)
         self._convergence.closed(stream)
         self._log_limit.forget(stream)
         log.info("proxy.disconnected", stream=stream)

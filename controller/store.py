@@ -7,7 +7,7 @@ large the mesh is. The same objects give the same mesh, in whatever order they c
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from meltemi.controller.candidates import Candidates
 from meltemi.controller.endpoints import KUBERNETES_SERVICE, EndpointTable
@@ -23,6 +23,7 @@ from meltemi.controller.objects import (
     Slice,
     Upsert,
     Workload,
+    identity_of,
 )
 from meltemi.protocols.model import (
     Application,
@@ -49,6 +50,15 @@ for values that have one.
 """
 
 
+class ObjectState(NamedTuple):
+    """An object as it was delivered last. ``generation`` is 0 where objects have none; one that
+    cannot be read may still be in force as it was before.
+    """
+
+    generation: int
+    readable: bool
+
+
 class Store:
     """The current mesh and what is wrong with the objects that it came from.
 
@@ -58,6 +68,8 @@ class Store:
     def __init__(self) -> None:
         self._objects: dict[Identity, Decoded] = {}
         self._stopgaps: set[Identity] = set()
+        self._unreadable: dict[Identity, int] = {}
+        self._touched: set[Identity] = set()
         self._problems: dict[Identity, tuple[Problem, ...]] = {}
         self._services = Candidates[Service](_service_rank)
         self._rules = Candidates[Rule](rule_rank)
@@ -116,9 +128,23 @@ class Store:
         }
         return (self._objects[identity] for identity in found)
 
+    def state(self, identity: Identity) -> ObjectState | None:
+        """How an object is; None if there is none."""
+        if (generation := self._unreadable.get(identity)) is not None:
+            return ObjectState(generation, readable=False)
+        decoded = self._objects.get(identity)
+        return None if decoded is None else ObjectState(decoded.generation, readable=True)
+
+    def take_touched(self) -> frozenset[Identity]:
+        """The objects that changes were about since the last call."""
+        touched = frozenset(self._touched)
+        self._touched.clear()
+        return touched
+
     def apply(self, changes: Iterable[Change]) -> Dirty:
         """Fold changes that belong together; what cancels out among them is not dirty."""
         for change in changes:
+            self._touched.add(identity_of(change))
             match change:
                 case Upsert(decoded):
                     self._upsert(decoded)
@@ -136,12 +162,15 @@ class Store:
                 self._upsert(Decoded(identity, invalid.stopgap))
                 self._stopgaps.add(identity)
         self._problems[identity] = invalid.problems
+        generations = (problem.about.generation for problem in invalid.problems)
+        self._unreadable[identity] = max(generations, default=0)
 
     def _upsert(self, decoded: Decoded) -> None:
         identity = decoded.identity
         self._stopgaps.discard(identity)
         before = self._objects.get(identity)
         self._objects[identity] = decoded
+        self._unreadable.pop(identity, None)
         self._problems.pop(identity, None)
         if decoded.problems:
             self._problems[identity] = decoded.problems
@@ -156,6 +185,7 @@ class Store:
 
     def _delete(self, identity: Identity) -> None:
         self._problems.pop(identity, None)
+        self._unreadable.pop(identity, None)
         self._stopgaps.discard(identity)
         if (before := self._objects.pop(identity, None)) is not None:
             for entry, value in _entries(before):

@@ -30,6 +30,10 @@ VIP = "vip"
 NOWHERE = ""
 """The bind of a group without proxies, opened to see what is wrong: it has no listeners."""
 
+NO_ENGINE = "MEL0501"
+INEXPRESSIBLE = frozenset({"MEL0306", "MEL0408", "MEL0410"})
+"""Problems that other proxies need not have: of their objects a part is left out."""
+
 
 @dataclass(frozen=True, slots=True)
 class GroupKey:
@@ -90,7 +94,9 @@ class Group:
     """The pieces of one group and what they add up to.
 
     A piece is here in full, or only with its clusters, when only a route of another service leads
-    there. Of two pieces that want one address, one has it (``claims.py``).
+    there. Of two pieces that want one address, one has it (``claims.py``). ``lacking``: objects of
+    which these proxies have something not, as they cannot or as another one has its address, by
+    the number of pieces.
     """
 
     key: GroupKey
@@ -101,6 +107,12 @@ class Group:
     full: set[PieceKey] = field(default_factory=set["PieceKey"])
     imports: Counter[str] = field(default_factory=Counter[str])
     changed: set[Key] = field(default_factory=set[Key])
+    lacking: Counter[Ref] = field(default_factory=Counter["Ref"])
+    _retold: set[Key] = field(default_factory=set[Key])
+    _relacked: set[Ref] = field(default_factory=set["Ref"])
+    _unable: dict[PieceKey, frozenset[Ref]] = field(
+        default_factory=dict["PieceKey", "frozenset[Ref]"]
+    )
     _crossed: set[str] = field(default_factory=set[str])
     _pieces: dict[PieceKey, Piece] = field(default_factory=dict["PieceKey", "Piece"])
     _given: dict[PieceKey, Mapping[Key, Resource]] = field(
@@ -131,6 +143,7 @@ class Group:
         self.full.discard(key)
         self._set_runtime(piece, wanted=False)
         self._pending |= dict.fromkeys(self._given.pop(key, {}))
+        self._lack(key, frozenset())
         self._claims.leave(key)
 
     def piece(self, key: PieceKey) -> Piece | None:
@@ -161,6 +174,7 @@ class Group:
             if resource is None or _version(self.snapshot.get(key)) != resource.version
         }
         self.snapshot = self.snapshot.replace(changes) if changes else self.snapshot
+        self._retold |= changes.keys()
         self.changed |= different
         return bool(different)
 
@@ -169,6 +183,18 @@ class Group:
         changed = frozenset(self.changed)
         self.changed.clear()
         return changed
+
+    def take_retold(self) -> frozenset[Key]:
+        """What changed since the last call, also where only its origins are others."""
+        retold = frozenset(self._retold)
+        self._retold.clear()
+        return retold
+
+    def take_relacked(self) -> frozenset[Ref]:
+        """Of which objects these proxies lack more or less than at the last call."""
+        relacked = frozenset(self._relacked)
+        self._relacked.clear()
+        return relacked
 
     def take_crossed(self) -> frozenset[str]:
         """Hosts that routes began or ceased to lead to since the last call, where that decides
@@ -215,11 +241,22 @@ class Group:
 
     def _give(self, key: PieceKey) -> None:
         """Set down what a piece contributes now."""
-        wanted = self._contribution(self._pieces[key])
+        piece = self._pieces[key]
+        wanted = self._contribution(piece)
+        lost = key in self.full and len(wanted) < len(piece.resources)
+        self._lack(key, frozenset(_unable(piece, lost=lost)) if key in self.full else frozenset())
         given = self._given.get(key, {})
         self._pending |= dict.fromkeys(given.keys() - wanted.keys())
         self._pending |= wanted
         self._given[key] = wanted
+
+    def _lack(self, key: PieceKey, objects: frozenset[Ref]) -> None:
+        before = self._unable.pop(key, frozenset[Ref]())
+        self.lacking.subtract(before - objects)
+        self.lacking.update(objects - before)
+        self._relacked |= before ^ objects
+        if objects:
+            self._unable[key] = objects
 
     def _contribution(self, piece: Piece) -> Mapping[Key, Resource]:
         if piece.key not in self.full:
@@ -256,6 +293,15 @@ class Group:
         return Resource(
             RUNTIME, naming.RUNTIME_LAYER, content_version(body), body, origins=tuple(origins)
         )
+
+
+def _unable(piece: Piece, *, lost: bool) -> Iterable[Ref]:
+    """The objects of which something is left out. ``lost``: it has not all its listeners."""
+    if lost or any(problem.code == NO_ENGINE for problem in piece.problems):
+        yield from (ref for ref in piece.key.chosen if ref is not None)
+    for problem in piece.problems:
+        if problem.code in INEXPRESSIBLE:
+            yield problem.about.object
 
 
 def _precedence(key: PieceKey) -> tuple[str, int]:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 class Group:
     """Proxies that share a snapshot.
 
-    ``drain``: seconds for which their connections use what was taken away. ``on_empty`` is called
+    ``drain``: seconds for which their connections use what was taken away. ``on_join`` hears of
+    each stream before its first request is taken in. ``on_empty`` is called
     when the last stream has gone; the owner may then forget the group.
     """
 
@@ -24,10 +25,12 @@ class Group:
         snapshot: Snapshot,
         *,
         drain: float = 600.0,
+        on_join: Callable[[Stream], None] | None = None,
         on_empty: Callable[[Group], None] | None = None,
     ) -> None:
         self.drain = drain
         self._snapshot = snapshot
+        self._on_join = on_join
         self._on_empty = on_empty
         self._streams: set[Stream] = set()
 
@@ -61,6 +64,8 @@ class Group:
     def add(self, stream: Stream) -> None:
         """A stream has joined; called by the server."""
         self._streams.add(stream)
+        if self._on_join is not None:
+            self._on_join(stream)
 
     def remove(self, stream: Stream) -> None:
         """A stream has left; called by the server."""
