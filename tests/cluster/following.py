@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from meltemi.controller.kube.kinds import WATCHED
 from meltemi.controller.kube.state import State
-from meltemi.controller.objects import Delete, Invalid, identity_of
+from meltemi.controller.objects import RESOURCE, Delete, Invalid, identity_of
 from meltemi.controller.sources import Synced
 from meltemi.controller.sources.kube import KubeSource
 
@@ -20,17 +20,21 @@ if TYPE_CHECKING:
     from meltemi.controller.kube.kinds import Kind
     from meltemi.controller.kube.reflector import Reflector
     from meltemi.controller.objects import Change
+    from meltemi.protocols.problem import Problem
 
 PATIENCE_S = 60.0
 
 
 class Following:
-    """``told`` is every change in order, by ``kind/name``; ``deleted`` are those of deletions."""
+    """``told`` is every change in order, by ``kind/name``; ``deleted`` are those of deletions.
+    ``wrong`` is what is wrong now with reading objects, by what the API server calls them.
+    """
 
     def __init__(self) -> None:
         self.told: list[str] = []
         self.deleted: list[str] = []
         self.changes: list[Change] = []
+        self.wrong: dict[str, Problem] = {}
         self.synced = False
         self._reflectors: dict[str, Reflector] = {}
         self._news = asyncio.Event()
@@ -50,6 +54,11 @@ class Following:
 
     def _take(self, change: Change) -> None:
         identity = identity_of(change)
+        if identity.kind == RESOURCE:
+            self.wrong.pop(identity.name, None)
+            if isinstance(change, Invalid):
+                (self.wrong[identity.name],) = change.problems
+            return
         name = f"{identity.kind}/{identity.name}"
         if name == "Service/kubernetes":  # every cluster has it
             return
@@ -82,12 +91,18 @@ async def following(
     *,
     kinds: Sequence[Kind] = WATCHED,
     namespaces: Sequence[str] = (),
+    selector: str = "",
     idle: float = 75.0,
 ) -> AsyncGenerator[Following]:
     """A source under way, synced or not."""
     followed = Following()
     source = KubeSource(
-        connect, kinds=kinds, namespaces=namespaces, idle=idle, changed=followed.changed
+        connect,
+        kinds=kinds,
+        namespaces=namespaces,
+        selector=selector,
+        idle=idle,
+        changed=followed.changed,
     )
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(followed.run(source))
