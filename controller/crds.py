@@ -9,9 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-import msgspec
-import yaml
-
 from meltemi.controller.crds_checks import (
     APPLICATION_PROTOCOL,
     KAFKA_CLUSTER,
@@ -198,11 +195,3 @@ DEFINITIONS = (
     ),
 )
 """In order of group and kind."""
-
-
-def to_yaml(definition: Definition) -> str:
-    """A document that begins with its separator; equal parts are written out, not referenced."""
-    plain = msgspec.to_builtins(definition.to_dict())
-    return yaml.safe_dump(
-        plain, sort_keys=False, allow_unicode=True, explicit_start=True, width=100
-    )
