@@ -49,10 +49,15 @@ _INITIAL_END = "k8s.io/initial-events-end"
 News: TypeAlias = Seen | Gone
 
 
+DENIED_S = 4.0
+"""Seconds for which the right to read must be missing before it counts as missing: a server that
+has just started knows no roles yet and refuses everybody, seen for 20 to 200 ms.
+"""
+
 SOUND_S = 10.0
 """Seconds of following after which a failure counts as a first one."""
 
-_STATES = {404: State.ABSENT, 403: State.DENIED}
+_VERDICTS = {404: State.ABSENT, 403: State.DENIED}
 """What an answer says of the kind; all others say something of the server, or of us."""
 
 
@@ -108,6 +113,7 @@ class Reflector:
         self._revision = ""
         self._streams_lists = True
         self._since = 0.0
+        self._verdict = State.STARTING
         self._lasting = 0.0
 
     @property
@@ -284,11 +290,7 @@ class Reflector:
     async def _wait(self, error: ApiError) -> None:
         """A kind that is absent, or that we may not read, holds up nobody else."""
         delay = self._delay(error.retry_after)
-        state = _STATES.get(error.status, State.FAILING)
-        before = State.FAILING if self.state is State.STALE else self.state
-        self._lasting = self._lasting + delay if before is state else delay
-        if state is State.FAILING and self._lasting >= STALE_S:
-            state = State.STALE
+        state = self._judged(_VERDICTS.get(error.status, State.FAILING), delay)
         if state is State.ABSENT:
             self._path = ""
             if self._lasting >= ABSENT_S and len(self._mirror) and await self._is_gone():
@@ -301,6 +303,16 @@ class Reflector:
             self._revision = ""
         self._enter(state, str(error))
         await self._sleep(delay)
+
+    def _judged(self, verdict: State, delay: float) -> State:
+        """What to make of a verdict that lasts; waiting is part of that."""
+        self._lasting = self._lasting + delay if verdict is self._verdict else delay
+        self._verdict = verdict
+        if verdict is State.FAILING and self._lasting >= STALE_S:
+            return State.STALE
+        if verdict is State.DENIED and self._lasting < DENIED_S:
+            return State.FAILING
+        return verdict
 
     def _delay(self, asked: float = 0.0) -> float:
         """Before trying again. What went well for a while is forgiven a first failure."""
@@ -335,6 +347,8 @@ class Reflector:
         if (state, reason) != (self.state, self.reason):
             if state is not self.state:
                 self._since = monotonic()
+            if state is State.FOLLOWING:
+                self._verdict = state
             self.state, self.reason = state, reason
             self._changed(self)
 

@@ -156,6 +156,17 @@ async def test_credentials_that_are_refused_still_are_no_denied_kind() -> None:
         assert server.states == [State.FAILING, State.FOLLOWING]
 
 
+async def test_a_kind_is_denied_once_it_is_refused_for_a_while() -> None:
+    """A server that has just started refuses everybody: nobody may be served without the rules."""
+    async with world(*[status(403)] * 3, page(10, thing("a", 1)), kind=CUSTOM) as server:
+        await server.finished()
+        assert server.states == [State.FAILING, State.FOLLOWING]
+    async with world(*[status(403)] * 99, kind=CUSTOM) as server:
+        await server.until(lambda: State.DENIED in server.states)
+        assert sum(server.waits) > 3
+        assert server.states == [State.FAILING, State.DENIED]
+
+
 async def test_minutes_without_a_server_delete_nothing_and_then_only_differences_are_told() -> None:
     async with world(page(10, thing("kept", 1), thing("gone", 2)), watch(stay=True)) as server:
         await server.until(lambda: len(server.queries) == 2)
