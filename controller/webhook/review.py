@@ -18,7 +18,8 @@ LONGEST_WARNING = 256
 MOST_WARNINGS = 15
 """Kubernetes shows 256 characters of one and 4,096 of all."""
 
-LONGEST_MESSAGE = 16 * 1024
+LONGEST_MESSAGE = 4096
+MOST_CAUSES = 20
 
 
 class MalformedReview(ValueError):
@@ -68,15 +69,30 @@ def allowed(uid: str, warnings: Sequence[str] = ()) -> bytes:
 
 
 def refused(uid: str, errors: Sequence[Problem]) -> bytes:
-    """The object may not be stored, for each of these reasons."""
+    """The object may not be stored, for each of these reasons: ``message`` has them all, and so
+    have ``details``, which kubectl shows line by line.
+    """
     many = "" if len(errors) == 1 else f"{len(errors)} errors: "
     message = many + " | ".join(map(sentence, errors))
+    about = errors[0].about
     status = {
         "code": REFUSED,
         "reason": "Invalid",
         "message": _bounded(message, LONGEST_MESSAGE),
+        "details": {
+            "kind": about.kind,
+            "name": about.name,
+            "causes": [_cause(each) for each in errors[:MOST_CAUSES]],
+        },
     }
     return _answer({"uid": uid, "allowed": False, "status": status})
+
+
+def _cause(problem: Problem) -> dict[str, str]:
+    text = f"{problem.code}: {problem.cause}; {problem.next_step}"
+    field = problem.about.field or "metadata"
+    message = _bounded(text, LONGEST_MESSAGE)
+    return {"reason": "FieldValueInvalid", "field": field, "message": message}
 
 
 def sentence(problem: Problem) -> str:

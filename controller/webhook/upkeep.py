@@ -27,7 +27,7 @@ and a certificate that another replica made is served.
 """
 
 SLOW_S = 30.0
-"""Seconds between two looks at a configuration that is not there, or that we may not touch."""
+"""Seconds between two looks at a configuration that we may not touch."""
 
 UNMAINTAINED = (
     f"let Meltemi get, create and update the Secret {SECRET} in its own namespace, or give "
@@ -130,8 +130,8 @@ class Upkeep:
         self._unregistered = ""
 
     def _put_off(self, error: ApiError) -> None:
-        """Said once. What somebody must create or allow first is not asked for every time."""
-        if error.status in {403, 404}:
+        """Said once. What is forbidden is not asked for every time."""
+        if error.status == 403:
             self._not_before = asyncio.get_running_loop().time() + SLOW_S
         if str(error) != self._unregistered:
             self._unregistered = str(error)
