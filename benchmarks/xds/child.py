@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Self
 
+from benchmarks.usage import Usage
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
 ROOT = Path(__file__).parents[2]
-TICK = 1 / os.sysconf("SC_CLK_TCK")
-KIB = 1024
 
 Answer = dict[str, Any]
 
@@ -33,6 +32,7 @@ class Child:
         self._process = subprocess.Popen(
             argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
+        self._usage = Usage(self._process.pid)
         self.hello = self._answer()
 
     @classmethod
@@ -66,19 +66,15 @@ class Child:
 
     def cpu(self) -> float:
         """CPU seconds of all its threads, user and system; a tick is 10 ms."""
-        fields = self._proc("stat").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) * TICK
+        return self._usage.cpu()
 
     def memory(self, field: str = "VmRSS") -> int:
         """Bytes of ``VmRSS``, or of ``VmHWM``: the most since ``forget_peak``."""
-        for line in self._proc("status").splitlines():
-            if line.startswith(f"{field}:"):
-                return int(line.split()[1]) * KIB
-        raise ChildError(f"/proc says nothing of {field}")
+        return self._usage.memory(field)
 
     def forget_peak(self) -> None:
         """Let ``VmHWM`` begin anew."""
-        Path(f"/proc/{self._process.pid}/clear_refs").write_text("5")
+        self._usage.forget_peak()
 
     def settle(self, quiet: float = 0.1, limit: float = 60.0) -> None:
         """Wait until it has not worked for ``quiet`` seconds."""
@@ -90,9 +86,6 @@ class Child:
                 before, since = now, monotonic()
             if monotonic() > until:
                 raise ChildError(f"{self._name} is still busy after {limit} s")
-
-    def _proc(self, name: str) -> str:
-        return Path(f"/proc/{self._process.pid}/{name}").read_text()
 
 
 async def obey(hello: Answer, do: Callable[[Answer], Awaitable[Answer]]) -> None:

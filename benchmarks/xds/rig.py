@@ -11,7 +11,8 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
 
-from benchmarks.xds.child import KIB, Child
+from benchmarks.usage import KIB
+from benchmarks.xds.child import Child
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
