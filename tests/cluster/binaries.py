@@ -1,6 +1,7 @@
 """kube-apiserver, etcd, kubectl and helm: those of the environment, or built once from Go modules.
 
-``python -m tests.cluster.binaries`` prints the folders, after building what is missing.
+``python -m tests.cluster.binaries`` prints the folders, after building what is missing; with the
+argument ``servers`` all but helm.
 ``KUBEBUILDER_ASSETS`` names a folder with the first three, ``HELM`` the fourth. The builds take 8
 to 11 minutes of CPU, 2 GB of memory and 4 GB of disk while they run, and leave 240 MB in a cache of
 the user's.
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meltemi.testing.fetching import UnavailableError, silent
+from meltemi.testing.kube_binaries import ASSETS, CACHE, NAMES, given
 from tests.cluster.go_program import GoProgram
 
 if TYPE_CHECKING:
@@ -25,13 +27,11 @@ KUBERNETES = "v1.36.3"
 HELM = "v3.22.0"
 """The same as in ``helm/go.mod``."""
 
-NAMES = ("etcd", "kube-apiserver", "kubectl")
-
 _HERE = Path(__file__).parent
 _MINOR = KUBERNETES.split(".")[1]
 _VERSION = "k8s.io/component-base/version"
 _SERVERS = GoProgram(
-    name="kube",
+    name=CACHE,
     title="kube-apiserver, etcd and kubectl",
     version=KUBERNETES,
     source=_HERE / "kubernetes",
@@ -46,7 +46,7 @@ _SERVERS = GoProgram(
     downloads=94,
     packages=2331,
     minutes="5 to 15",
-    instead=f"set KUBEBUILDER_ASSETS to a folder with {', '.join(NAMES)}",
+    instead=f"set {ASSETS} to a folder with {', '.join(NAMES)}",
 )
 _CHARTS = "helm.sh/helm/v3/pkg/chartutil"
 _HELM = GoProgram(
@@ -73,9 +73,7 @@ def binaries(progress: Callable[[str], None] = silent) -> Path:
 
     Raises UnavailableError.
     """
-    if assets := os.environ.get("KUBEBUILDER_ASSETS"):
-        return _checked(Path(assets))
-    return _SERVERS.built(progress)
+    return given() or _SERVERS.built(progress)
 
 
 def helm(progress: Callable[[str], None] = silent) -> Path:
@@ -87,22 +85,12 @@ def helm(progress: Callable[[str], None] = silent) -> Path:
     return _HELM.built(progress) / "helm"
 
 
-def _checked(assets: Path) -> Path:
-    absent = [name for name in NAMES if not (assets / name).exists()]
-    if absent:
-        raise UnavailableError(
-            f"KUBEBUILDER_ASSETS is {assets}, where {' and '.join(absent)} cannot be found: "
-            "name a folder that has them, or unset it and they are built."
-        )
-    return assets
-
-
 def _main() -> int:
     def say(sentence: object) -> None:
         print(sentence, flush=True)  # noqa: T201
 
     try:
-        for built in (binaries, helm):
+        for built in (binaries,) if sys.argv[1:] == ["servers"] else (binaries, helm):
             say(built(say))
     except UnavailableError as error:
         sys.stderr.write(f"{error}\n")
