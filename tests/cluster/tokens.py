@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64decode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from tests.cluster.conftest import administrator
 from tests.cluster.objects import send
+from tests.json_tokens import encoded, json_token
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,9 +51,9 @@ class Issuer:
         key = load_pem_private_key((self.server.folder / "accounts.key").read_bytes(), None)
         assert isinstance(key, rsa.RSAPrivateKey)
         header, payload, _ = genuine.split(".")
-        said = f"{header}.{_encoded(json.dumps(decoded(payload) | claims).encode())}"
+        said = f"{header}.{encoded(json.dumps(decoded(payload) | claims).encode())}"
         signature = key.sign(said.encode(), padding.PKCS1v15(), hashes.SHA256())
-        return f"{said}.{_encoded(signature)}"
+        return f"{said}.{encoded(signature)}"
 
 
 def lasting(seconds: float) -> dict[str, object]:
@@ -63,17 +64,13 @@ def lasting(seconds: float) -> dict[str, object]:
 def unsigned(genuine: str) -> str:
     """As a naive verifier accepts it: it says itself that there is no signature."""
     _, payload, _ = genuine.split(".")
-    return f"{_encoded(json.dumps({'alg': 'none'}).encode())}.{payload}.x"
+    return json_token(decoded(payload), header={"alg": "none"})
 
 
 def decoded(part: str) -> dict[str, Any]:
     """A part of a token."""
     found: dict[str, Any] = json.loads(urlsafe_b64decode(part + "=" * (-len(part) % 4)))
     return found
-
-
-def _encoded(raw: bytes) -> str:
-    return urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 class Projected:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meltemi.xds.drain import SPACING, drain_schedule, lifetime
+from meltemi.xds.drain import OUTLIVED, SPACING, drain_schedule, expiry, lifetime
 
 CHANCE = st.floats(0, 1, exclude_max=True)
 
@@ -40,3 +40,12 @@ def test_a_stream_lasts_a_tenth_more_or_less(chance: float) -> None:
 def test_streams_of_one_age_do_not_end_together() -> None:
     lasts = [lifetime(100, lambda: chance) for chance in (0.0, 0.5, 0.999)]  # noqa: B023
     assert lasts == [90, 100, pytest.approx(110, abs=0.1)]
+
+
+@given(st.floats(0, 1e7), CHANCE)
+def test_a_stream_outlives_its_token_a_little(lasts: float, chance: float) -> None:
+    assert lasts <= expiry(lasts, lambda: chance) <= lasts + min(OUTLIVED, lasts / 10)
+
+
+def test_streams_whose_tokens_expire_together_do_not_end_so() -> None:
+    assert expiry(3600, lambda: 0.75) - expiry(3600, lambda: 0.25) == pytest.approx(OUTLIVED / 2)
