@@ -71,8 +71,8 @@ class Reflector:
     ``selector``: a label selector that objects must match. ``name``: follow this one object alone,
     which needs the rights to get it and to watch it, but not to list. ``synced`` is set when
     everything that there was has been delivered, or when the kind is absent or denied and others
-    must not wait for it. ``changed`` is called when ``state`` changes. ``events`` and ``relists``
-    count what came of watches, and lists after the first.
+    must not wait for it. ``changed`` is called when ``state`` changes. ``events`` counts what came
+    of watches.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Reflector:
         self.namespace = namespace
         self.name = name
         self.events = 0
-        self.relists = 0
+        self._lists = 0
         self._heard: float | None = None
         self._api = api
         self._deliver = deliver
@@ -115,6 +115,11 @@ class Reflector:
         self._since = 0.0
         self._verdict = State.STARTING
         self._lasting = 0.0
+
+    @property
+    def relists(self) -> int:
+        """How often all had to be read again."""
+        return max(0, self._lists - 1)
 
     @property
     def age(self) -> float | None:
@@ -221,7 +226,7 @@ class Reflector:
     def _complete(self, revision: str) -> None:
         self._tell(self._mirror.end())
         self._revision = revision
-        self.relists += self._heard is not None
+        self._lists += 1
         self._heard = monotonic()
         self._enter(State.FOLLOWING)
         self.synced.set()
