@@ -272,6 +272,7 @@ class Release:
         if wanted is None and key in leaving:
             self._cover(key, before)
             return False
+        self._held.discard(key)
         self._uncover(key)
         return True
 
