@@ -104,6 +104,9 @@ SPEAKS: dict[str, tuple[Speaks, ...]] = {
     **_codes(Type.PROGRAMMED, Reason.NOT_IN_FORCE, 502),
     **_codes(Type.PROGRAMMED, Reason.PROXY_REJECTED, 503),
     **_codes(Type.ACCEPTED, Reason.ACCEPTED_WITH_WARNINGS, 504, 505, 506),
+    # About kinds of the cluster, not about an object.
+    "MEL0601": (),
+    "MEL0602": (),
 }
 """What each code of the catalogue speaks for."""
 

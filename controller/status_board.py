@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from meltemi.controller.conditions import Facts, status
@@ -12,6 +11,7 @@ from meltemi.controller.epochs import Epochs
 from meltemi.controller.needs import Needs
 from meltemi.controller.objects import Identity
 from meltemi.controller.tally import LONGEST_WORDS, Tally, Words
+from meltemi.controller.wall_time import utc_now
 from meltemi.protocols.model import Ref
 
 if TYPE_CHECKING:
@@ -37,11 +37,6 @@ REFUSED = "MEL0503"
 
 LOOKS_AGAIN = 1.0
 """Seconds between two looks at proxies that are behind: what was due may have come to nothing."""
-
-
-def utc_now() -> str:
-    """As ``lastTransitionTime`` is written."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Watch:
