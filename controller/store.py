@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from meltemi.controller.candidates import Candidates
 from meltemi.controller.endpoints import KUBERNETES_SERVICE, EndpointTable
 from meltemi.controller.objects import (
-    FILE,
+    PSEUDO,
     Decoded,
     Delete,
     HostEndpoints,
@@ -108,7 +108,7 @@ class Store:
     def identities(self) -> Iterator[Identity]:
         """Of all objects, readable or not."""
         known = self._objects.keys() | self._problems.keys()
-        return (identity for identity in known if identity.kind != FILE)
+        return (identity for identity in known if identity.kind not in PSEUDO)
 
     def concerns(self, decoded: Decoded) -> frozenset[str]:
         """The hosts, or the protocol of an application, that the object is about: as it is written
