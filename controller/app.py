@@ -64,7 +64,7 @@ def serve(
     # Else each counter has a second series, which nobody asks for.
     disable_created_metrics()  # type: ignore[no-untyped-call]
     plane = ControlPlane(registry, source, configured)
-    replica = None if connect is None else Replica(connect, configured.instance)
+    replica = None if connect is None else _replica(connect, configured, source)
     admission: AbstractAsyncContextManager[None] = nullcontext()
     if connect is not None and webhook is not None:
         admission = _admission(connect, plane, registry, configured, webhook)
@@ -82,6 +82,15 @@ def serve(
     except asyncio.CancelledError:
         return FINE  # told twice to end
     return FINE
+
+
+def _replica(
+    connect: Callable[[], Awaitable[Configuration]],
+    configured: settings.Settings,
+    source: FilesSource | KubeSource,
+) -> Replica:
+    written = None if isinstance(source, FilesSource) else source.written
+    return Replica(connect, configured.instance, written if configured.write_status else None)
 
 
 def _event_loop(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:

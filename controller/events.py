@@ -112,6 +112,21 @@ EVENTS: Mapping[str, Entry] = {
         ("kind", "namespace", "name", "error", "next_step", "left_out"),
         "What is known of an object cannot be written into its status; it is tried again.",
     ),
+    "event.failing": Entry(
+        "warning",
+        ("error", "left_out"),
+        "What happened to an object cannot be told as an Event; its status says it as well.",
+    ),
+    "report.failing": Entry(
+        "warning",
+        ("report", "error", "next_step"),
+        "What this replica's proxies say does not reach the replica that writes statuses.",
+    ),
+    "report.unreadable": Entry(
+        "warning",
+        ("report", "error"),
+        "What another replica's proxies say cannot be read: it has another version.",
+    ),
     "snapshot.published": Entry(
         "info", ("namespace", "resources"), "A group of proxies has something new to get."
     ),

@@ -17,7 +17,7 @@ from meltemi.controller.kube.state import State
 from meltemi.protocols.problem import CODES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from meltemi.controller.findings import Finding
     from meltemi.controller.metrics import Reading
@@ -29,6 +29,18 @@ if TYPE_CHECKING:
 
 OTHER = "other"
 """The kind of objects whose kind nobody here knows; users may write anything there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A replica's share in what is done in a cluster. ``writes``: of statuses, by outcome;
+    ``waiting`` are to come; ``reports``: of other replicas that count.
+    """
+
+    leads: bool
+    writes: Mapping[str, int]
+    waiting: int
+    reports: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +59,7 @@ class Present:
     identities: Iterable[Identity]
     findings: Iterable[Finding]
     followed: Iterable[Followed] = ()
+    share: Share | None = None
 
 
 def readings(now: Present) -> Iterator[Reading]:
@@ -62,6 +75,7 @@ def readings(now: Present) -> Iterator[Reading]:
     yield metrics.OBJECTS, _objects(now.identities)
     yield metrics.FINDINGS, _findings(now.findings)
     yield from _kinds(tuple(now.followed))
+    yield from _shares(() if now.share is None else (now.share,))
 
 
 @cache
@@ -115,3 +129,14 @@ def _kinds(followed: Sequence[Followed]) -> Iterator[Reading]:
     yield metrics.KIND_EVENTS, events.items()
     yield metrics.KIND_RELISTS, relists.items()
     yield metrics.KIND_AGE, ages.items()
+
+
+def _shares(shares: Sequence[Share]) -> Iterator[Reading]:
+    """Of one replica, or of none where there is no cluster."""
+    yield metrics.LEADER, [((), float(each.leads)) for each in shares]
+    yield (
+        metrics.STATUS_WRITES,
+        [((outcome,), float(n)) for each in shares for outcome, n in each.writes.items()],
+    )
+    yield metrics.STATUS_WAITING, [((), float(each.waiting)) for each in shares]
+    yield metrics.REPORTS, [((), float(each.reports)) for each in shares]

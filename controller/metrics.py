@@ -178,10 +178,30 @@ REVIEWS = Spec(
     ("result",),
 )
 
+LEADER = Spec("meltemi_leader", Kind.GAUGE, "In Kubernetes: whether this replica writes statuses.")
+STATUS_WRITES = Spec(
+    "meltemi_status_writes_total",
+    Kind.COUNTER,
+    "In Kubernetes: writes to statuses. `outcome` is written, conflict (it is tried again), gone, "
+    "denied or failed.",
+    ("outcome",),
+)
+STATUS_WAITING = Spec(
+    "meltemi_status_waiting",
+    Kind.GAUGE,
+    "In Kubernetes: objects whose status waits to be compared or written.",
+)
+REPORTS = Spec(
+    "meltemi_replica_reports",
+    Kind.GAUGE,
+    "In Kubernetes: other replicas whose proxies the leader counts.",
+)
+
 CATALOGUE = (
     *(BUILD, READY, STREAMS, GROUPS, CONNECTS, TURNED_AWAY, TOKENS, PUSHES, SENT_BYTES),
     *(ACKS, NACKS, ANSWER, CONVERGENCE, CHANGES, SYNCED, AGE, HELD, COMPILE, PUBLISH),
     *(OBJECTS, FINDINGS, LAG, REVIEWS, KIND_STATE, KIND_EVENTS, KIND_RELISTS, KIND_AGE),
+    *(LEADER, STATUS_WRITES, STATUS_WAITING, REPORTS),
 )
 """Every metric but those of the process itself."""
 
@@ -230,6 +250,8 @@ class Metrics:
         self._publish = _histogram(PUBLISH, self.registry)
         self._lag = _histogram(LAG, self.registry)
         self._reviews = _counter(REVIEWS, self.registry)
+        for result in ("allowed", "refused", "failed"):  # so that they show their first increase
+            self._reviews.labels(result)
         self.registry.register(_Gauges(gauges))
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)

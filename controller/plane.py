@@ -42,9 +42,10 @@ from meltemi.xds.session import Nacked
 from meltemi.xds.status import Status
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Iterator
+    from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 
     from meltemi.controller.findings import Finding
+    from meltemi.controller.gauges import Share
     from meltemi.controller.identity import Verify
     from meltemi.controller.metrics import Reading
     from meltemi.controller.proxies import Member
@@ -83,7 +84,9 @@ log: Any = structlog.get_logger("meltemi")
 
 
 class ControlPlane:
-    """Serves what a source says. ``redactor`` knows every secret that was ever in a snapshot."""
+    """Serves what a source says. ``redactor`` knows every secret that was ever in a snapshot;
+    ``share`` tells what else this process does in a cluster.
+    """
 
     def __init__(
         self, registry: Registry, source: Source, settings: Settings, *, identifier: str = "meltemi"
@@ -95,6 +98,7 @@ class ControlPlane:
         self.metrics = Metrics([rules.type_url for rules in types], self._readings)
         self._convergence = Convergence(self.metrics.converged)
         self.statuses = StatusBoard(self.store, self.status)
+        self.share: Callable[[], Share | None] = lambda: None
         self._source = source
         self._heard: float | None = None
         self._synced = False
@@ -170,6 +174,8 @@ class ControlPlane:
             status=self.status,
             identities=self.store.identities(),
             findings=self.findings,
+            followed=self._source.followed(),
+            share=self.share(),
         )
         return readings(now)
 

@@ -43,7 +43,7 @@ class Settings:
     engine that is not recommended, where a proxy has no better one. ``log_format``: ``console`` or
     ``json``. ``event_loop``: ``asyncio``, or ``uvloop`` where that is installed. ``security`` and
     ``tuning``: of the port for proxies; ``admin``: of the other one. ``instance`` and ``webhook``:
-    in a cluster.
+    in a cluster; ``write_status``: whether objects there get their status.
     """
 
     health_check_interval: float = 1.0
@@ -55,6 +55,7 @@ class Settings:
     event_loop: str = "asyncio"
     instance: Instance = ALONE
     webhook: WebhookSettings = SELF_SIGNED
+    write_status: bool = True
 
     @property
     def allowed(self) -> frozenset[str]:
@@ -66,9 +67,9 @@ def read(
     environment: Mapping[str, str] = os.environ, given: Mapping[str, str] = MappingProxyType({})
 ) -> Settings:
     """Settings from ``MELTEMI_HEALTH_CHECK_INTERVAL``, ``MELTEMI_ALLOW_DUBBO_PROXY``,
-    ``MELTEMI_LOG_FORMAT``, ``MELTEMI_EVENT_LOOP`` and what ``_security``, ``tuning``,
-    ``admin_security``, ``instance`` and ``webhook_settings`` read. ``given`` comes before the
-    environment.
+    ``MELTEMI_LOG_FORMAT``, ``MELTEMI_EVENT_LOOP``, ``MELTEMI_WRITE_STATUS`` and what ``_security``,
+    ``tuning``, ``admin_security``, ``instance`` and ``webhook_settings`` read. ``given`` comes
+    before the environment.
 
     Raises:
         ConfigError: a value cannot be used.
@@ -85,6 +86,7 @@ def read(
     log_format = _one_of(environment, "LOG_FORMAT", "console", "json")
     event_loop = _one_of(environment, "EVENT_LOOP", "asyncio", "uvloop")
     allowed = _one_of(environment, "ALLOW_DUBBO_PROXY", "0", "1")
+    write_status = _one_of(environment, "WRITE_STATUS", "1", "0")
     try:
         tuned = tuning(environment, PREFIX)
         admin = admin_security(environment, PREFIX)
@@ -94,7 +96,8 @@ def read(
         raise ConfigError(str(error)) from error
     security = _security(environment)
     return Settings(
-        *(interval, allowed == "1", log_format, security, tuned, admin, event_loop, which), webhook
+        *(interval, allowed == "1", log_format, security, tuned, admin, event_loop, which),
+        *(webhook, write_status == "1"),
     )
 
 

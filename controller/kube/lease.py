@@ -39,22 +39,20 @@ EXPECTED = "nothing, if the API server comes back"
 
 
 class Lease:
-    """The Lease in the instance's namespace, named like its service. ``changed`` is called when
-    this replica begins or ceases to lead; ``clock`` is monotonic, ``wall`` since 1970, in seconds.
+    """The Lease in the instance's namespace, named like its service. ``clock`` is monotonic,
+    ``wall`` since 1970, in seconds.
     """
 
     def __init__(
         self,
         api: Api,
         instance: Instance,
-        changed: Callable[[bool], None],
         *,
         clock: Callable[[], float] = monotonic,
         wall: Callable[[], float] = time,
         random: Random | None = None,
     ) -> None:
         self._api = api
-        self._changed = changed
         self._clock = clock
         self._wall = wall
         # Two replicas that were given the same name by mistake must not both lead.
@@ -64,7 +62,8 @@ class Lease:
         self._path = f"{self._where}/{instance.service}"
         self._metadata: Body = {"namespace": instance.namespace, "name": instance.service}
         self._body: Body | None = None
-        self._led = False
+        self._begun = asyncio.Event()
+        self._ended = asyncio.Event()
         self._failing = -1
 
     @property
@@ -76,6 +75,14 @@ class Lease:
     def follows(self) -> bool:
         """Whether another replica holds the Lease, as far as this one has seen."""
         return self._election.follows()
+
+    async def begun(self) -> None:
+        """Until this replica leads."""
+        await self._begun.wait()
+
+    async def ended(self) -> None:
+        """Until a replica that leads does so no more, be it for a moment."""
+        await self._ended.wait()
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
@@ -164,11 +171,13 @@ class Lease:
 
     def _tell(self) -> None:
         leads = self.leads
-        if leads == self._led:
+        if leads == self._begun.is_set():
             return
-        self._led = leads
         if leads:
             log.info("leader.elected", identity=self._election.identity)
+            self._begun.set()
+            self._ended.clear()
         else:
             log.info("leader.lost", identity=self._election.identity)
-        self._changed(leads)
+            self._begun.clear()
+            self._ended.set()

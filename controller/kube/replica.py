@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Protocol
 
 from meltemi.controller.kube.api import Api
+from meltemi.controller.kube.lease import Lease
+from meltemi.controller.kube.statuses import Statuses
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from kubernetes.aio.client import Configuration
 
     from meltemi.controller.kube.instance import Instance
+    from meltemi.controller.kube.written import WrittenStatuses
     from meltemi.controller.plane import ControlPlane
 
 
@@ -26,19 +29,31 @@ class Duty(Protocol):
 
 
 class Replica:
-    """``connect`` gives its API server."""
+    """``connect`` gives its API server, ``written`` what stands there in the statuses of objects,
+    which this replica writes when it leads: None where nobody wants that.
+    """
 
-    def __init__(self, connect: Callable[[], Awaitable[Configuration]], instance: Instance) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[Configuration]],
+        instance: Instance,
+        written: WrittenStatuses | None = None,
+    ) -> None:
         self._connect = connect
         self._instance = instance
+        self._written = written
 
     @asynccontextmanager
     async def running(self, plane: ControlPlane) -> AsyncGenerator[None]:
         """All duties, while the context lasts."""
         api = await Api.connected(self._connect)
         try:
-            async with asyncio.TaskGroup() as tasks:
-                running = [tasks.create_task(duty.run()) for duty in self._duties(api, plane)]
+            lease = Lease(api, self._instance)
+            elected = nullcontext() if self._written is None else lease.running()
+            # Duties end before somebody else may take over what only the leader does.
+            async with elected, asyncio.TaskGroup() as tasks:
+                duties = self._duties(api, plane, lease)
+                running = [tasks.create_task(duty.run()) for duty in duties]
                 try:
                     yield
                 finally:
@@ -47,5 +62,15 @@ class Replica:
         finally:
             await api.close()
 
-    def _duties(self, api: Api, plane: ControlPlane) -> Iterator[Duty]:
-        yield from ()
+    def _duties(self, api: Api, plane: ControlPlane, lease: Lease) -> Iterator[Duty]:
+        if self._written is not None:
+            statuses = Statuses(
+                api,
+                self._instance,
+                lease,
+                plane.statuses,
+                self._written,
+                proxies=lambda: len(plane.status.numbered()),
+            )
+            plane.share = statuses.share
+            yield statuses

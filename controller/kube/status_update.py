@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from meltemi.controller.conditions import Reason, Type
 from meltemi.controller.kube.mirror import mappings
 
 if TYPE_CHECKING:
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
     from meltemi.controller.crds_status import Condition, Status
     from meltemi.controller.kube.mirror import Body
 
-OURS = ("Accepted", "ResolvedRefs", "Programmed", "Effective", "Conflicted")
+OURS = frozenset(Type)
 """Types of conditions that are Meltemi's to write. Others in the list belong to others."""
 
-PASSING = {"Pending", "NoProxies"}
-"""Reasons why a condition does not hold that are no problem."""
+PASSING = {Reason.PENDING, Reason.NO_PROXIES, Reason.NOT_ACCEPTED}
+"""Reasons why a condition is not as it should be that are no problem of its own."""
 
 
 class Urgency(IntEnum):
@@ -39,10 +40,20 @@ class Transition:
     condition: Condition
 
     @property
+    def is_good(self) -> bool:
+        """Whether it is as it should be now."""
+        good = "False" if self.condition.type == Type.CONFLICTED else "True"
+        return self.condition.status == good
+
+    @property
     def is_problem(self) -> bool:
         """Whether somebody should look at it."""
-        holds = "False" if self.condition.type == "Conflicted" else "True"
-        return self.condition.status != holds and self.condition.reason not in PASSING
+        return not self.is_good and self.condition.reason not in PASSING
+
+    @property
+    def is_loss(self) -> bool:
+        """Whether all proxies that had accepted the object are gone."""
+        return self.before == "True" and self.condition.reason == Reason.NO_PROXIES
 
 
 @dataclass(frozen=True, slots=True)

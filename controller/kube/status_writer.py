@@ -45,6 +45,11 @@ WRITE_S = 5.0
 HOPELESS_S = 60.0
 """Seconds until a write that was refused, and not for being too much, is tried again."""
 
+YOUNG_S = 30.0
+"""Seconds for which a process that has just begun does not say that proxies are gone: they are on
+their way to it. An Envoy waits as long at most before it connects again.
+"""
+
 LOG_RATE = 1 / 600.0
 
 NEXT_STEPS = {
@@ -112,6 +117,7 @@ class StatusWriter:
         self._failures: dict[Identity, Backoff] = {}
         self._unreachable = Backoff()
         self._paused = clock()
+        self._grown_up = clock() + YOUNG_S
         self._unkept: dict[Identity, Status] = {}
         self._log_limit = LogLimit(LOG_RATE)
         self._slots = asyncio.Semaphore(IN_FLIGHT)
@@ -178,6 +184,9 @@ class StatusWriter:
             self._turns.pop(identity, None)
             return False
         now, urgency = self._clock(), job.update.urgency
+        if now < self._grown_up and any(each.is_loss for each in job.update.transitions):
+            self._queue.put(identity, self._grown_up)
+            return False
         turn = self._turns.get(identity)
         if turn is None or urgency < turn.urgency:
             turn = _Turn(urgency, now + self._lanes[urgency].spend(1.0, now))

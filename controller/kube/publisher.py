@@ -1,0 +1,193 @@
+"""Tells the leader what the proxies of this replica say, in a ConfigMap of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from math import inf
+from secrets import token_hex
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from meltemi.controller.kube.api import APPLY, ApiError
+from meltemi.controller.kube.backoff import Backoff
+from meltemi.controller.kube.report import Report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from meltemi.controller.kube.api import Api
+    from meltemi.controller.kube.instance import Instance
+    from meltemi.controller.objects import Identity
+    from meltemi.controller.tally import Tally
+
+log: Any = structlog.get_logger("meltemi")
+
+LABEL = "meltemi.io/report"
+BEAT = "meltemi.io/beat"
+"""The annotation that shows that a replica lives when it has nothing new to say."""
+
+KEY = "tallies"
+MANAGER = "meltemi"
+APART_S = 1.0
+"""Seconds between two reports."""
+
+BEAT_S = 5.0
+"""Seconds after which a report is repeated: three of them within what a replica may be silent."""
+
+REQUEST_S = 2.0
+TICK_S = 0.5
+"""Seconds between two looks at whether somebody else leads."""
+
+NEXT_STEPS = {
+    403: "let the service account create, patch and delete configmaps in that namespace",
+    404: "create the namespace, or name another one with MELTEMI_POD_NAMESPACE",
+}
+EXPECTED = "nothing: it is tried again; the leader does not count our proxies meanwhile"
+
+
+def collection(namespace: str) -> str:
+    """Where the reports are."""
+    return f"/api/v1/namespaces/{namespace}/configmaps"
+
+
+def report_name(instance: Instance, replica: str) -> str:
+    """Of the ConfigMap of a replica. Nothing else in the namespace is called so."""
+    return f"{instance.service}-report-{replica}"
+
+
+class Publisher:
+    """``objects`` are all that have a status, ``tally`` says what our proxies say of one, and
+    ``proxies`` how many there are. ``needed``: whether there is a leader, and it is not us.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        instance: Instance,
+        needed: Callable[[], bool],
+        *,
+        objects: Callable[[], Iterable[Identity]],
+        tally: Callable[[Identity], Tally | None],
+        proxies: Callable[[], int],
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._api = api
+        self._instance = instance
+        self._needed = needed
+        self._objects = objects
+        self._tally = tally
+        self._proxies = proxies
+        self._clock = clock
+        self._where = collection(instance.namespace)
+        self._name = report_name(instance, instance.name)
+        self._tallies: dict[Identity, Tally] | None = None
+        self._counted = 0
+        self._changed: set[Identity] = set()
+        self._published = ""
+        self._stands = True  # perhaps from a replica that had our name
+        self._start = token_hex(4)
+        self._beats = 0
+        self._spoke = -inf
+        self._patient_until = -inf
+        self._backoff = Backoff()
+        self._failing = False
+        self._wake = asyncio.Event()
+
+    def look(self, identity: Identity) -> None:
+        """Our proxies may say something else of the object."""
+        self._changed.add(identity)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """For ever. A report goes with its replica."""
+        try:
+            while True:
+                await self._step()
+                await self._pause()
+        finally:
+            await self._withdraw()
+
+    async def _step(self) -> None:
+        if self._clock() < self._patient_until:
+            return
+        if not self._needed():
+            self._tallies = None
+            await self._withdraw()
+        elif (silent := self._clock() - self._spoke) >= APART_S:
+            encoded = self._encoded()
+            if encoded != self._published or silent >= BEAT_S:
+                await self._publish(encoded)
+
+    async def _pause(self) -> None:
+        """Until something changes, but not for long: others come to lead without telling us."""
+        if (rest := self._spoke + APART_S - self._clock()) > 0:
+            await asyncio.sleep(min(rest, TICK_S))
+            return
+        self._wake.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TICK_S):
+                await self._wake.wait()
+
+    def _encoded(self) -> str:
+        """What is to be reported now; only what may have changed is counted again."""
+        proxies = self._proxies()
+        if self._tallies is None:
+            self._tallies, self._changed = {}, set(self._objects())
+        elif not self._changed and proxies == self._counted and self._published:
+            return self._published
+        self._counted = proxies
+        for identity in self._changed:
+            if (tally := self._tally(identity)) is None:
+                self._tallies.pop(identity, None)
+            else:
+                self._tallies[identity] = tally
+        self._changed.clear()
+        return Report(proxies, self._tallies).encode()
+
+    async def _publish(self, encoded: str) -> None:
+        self._spoke = self._clock()
+        self._beats += 1
+        self._stands = True
+        metadata = {
+            "name": self._name,
+            "namespace": self._instance.namespace,
+            "labels": {LABEL: "true", "app.kubernetes.io/part-of": "meltemi"},
+            "annotations": {BEAT: f"{self._start}-{self._beats}"},
+        }
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
+        applied = {"fieldManager": MANAGER, "force": "true"}
+        if await self._ask("PATCH", {**body, "binaryData": {KEY: encoded}}, applied):
+            self._published = encoded
+
+    async def _withdraw(self) -> None:
+        if self._stands and await self._ask("DELETE"):
+            self._stands, self._published = False, ""
+
+    async def _ask(
+        self, method: str, body: object = None, query: Mapping[str, str] | None = None
+    ) -> bool:
+        """Whether it was done. What fails is said once, and tried again later."""
+        path = f"{self._where}/{self._name}"
+        try:
+            async with asyncio.timeout(REQUEST_S):
+                await self._api.send(method, path, body, query=query, content_type=APPLY)
+        except TimeoutError:
+            return self._failed(ApiError(0, "no answer"))
+        except ApiError as error:
+            gone = method == "DELETE" and error.status == 404
+            return gone or self._failed(error)
+        self._backoff.reset()
+        self._failing = False
+        return True
+
+    def _failed(self, error: ApiError) -> bool:
+        self._published = ""
+        self._patient_until = self._clock() + self._backoff.next(error.retry_after)
+        if not self._failing:
+            self._failing = True
+            next_step = NEXT_STEPS.get(error.status, EXPECTED)
+            log.warning("report.failing", report=self._name, error=str(error), next_step=next_step)
+        return False
