@@ -9,6 +9,7 @@ from meltemi.controller.hosts import service_host
 from meltemi.controller.named_pods import NamedPods
 from meltemi.controller.selection import Selection
 from meltemi.controller.slices import SliceJoin
+from meltemi.protocols.model import Discovery
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -131,7 +132,8 @@ class EndpointTable:
         namespace, host = key
         for service in self._services.get(host, ()):
             if service.namespace == namespace:
-                if service.ref.kind == KUBERNETES_SERVICE:
+                static = service.discovery is Discovery.STATIC
+                if service.ref.kind == KUBERNETES_SERVICE and static:
                     return self._join.endpoints(service)
                 owner = service.ref.object
                 found = self._named.endpoints(key, owner) or self._selection.endpoints(key, owner)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import get_close_matches
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from meltemi.controller.decode import kubernetes
@@ -116,6 +117,11 @@ _READERS = {
     _Type(OWN, "KafkaCluster"): _reader(_V1ALPHA1, KafkaObject, kafka_cluster),
     _Type(REDIS, "RedisDestination"): _reader(_V1ALPHA1, RedisDestinationObject, redis_destination),
 }
+
+KINDS: Mapping[tuple[str, str], frozenset[str]] = MappingProxyType(
+    {each: reader.versions for each, reader in _READERS.items()}
+)
+"""What is read: the versions by group and kind."""
 
 # Kinds that exist, but mean nothing here yet.
 _UNREAD = {

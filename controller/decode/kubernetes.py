@@ -11,9 +11,9 @@ from msgspec import field
 from meltemi.controller.decode.ports import WrittenPort, ports
 from meltemi.controller.decode.schema import Spec
 from meltemi.controller.decode.values import PortNumber
-from meltemi.controller.hosts import canonical_ip, service_host
-from meltemi.controller.objects import Pod, Slice, SliceEndpoint
-from meltemi.protocols.model import Locality, Secret, Service
+from meltemi.controller.hosts import canonical_ip, flaw, service_host
+from meltemi.controller.objects import HostEndpoints, Pod, Slice, SliceEndpoint
+from meltemi.protocols.model import Discovery, Endpoint, Locality, Secret, Service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,16 +45,19 @@ class ServicePort(Spec, frozen=True):
 
 
 class ServiceSpec(Spec, frozen=True):
-    """``targetPort`` is not used: EndpointSlices have the endpoints' real ports."""
+    """``targetPort`` is not used: EndpointSlices have the endpoints' real ports; nor is
+    ``publishNotReadyAddresses``: they say then that all are ready.
+    """
 
     ports: tuple[ServicePort, ...] = ()
     cluster_ip: str = field(name="clusterIP", default="")
     cluster_ips: tuple[str, ...] = field(name="clusterIPs", default=())
+    type: str = "ClusterIP"
+    external_name: str = ""
     IGNORED: ClassVar[frozenset[str]] = frozenset(
         {
             "allocateLoadBalancerNodePorts",
             "externalIPs",
-            "externalName",
             "externalTrafficPolicy",
             "healthCheckNodePort",
             "internalTrafficPolicy",
@@ -68,7 +71,6 @@ class ServiceSpec(Spec, frozen=True):
             "sessionAffinity",
             "sessionAffinityConfig",
             "trafficDistribution",
-            "type",
         }
     )
 
@@ -166,23 +168,31 @@ class SecretObject(Spec, frozen=True):
 
 
 def service(written: ServiceObject, meta: Metadata, notes: Notes) -> Iterator[Value]:
-    """A Service is a host; its ports are those whose protocol we serve."""
+    """A Service is a host; its ports are those whose protocol we serve. An ExternalName stands for
+    another name, which proxies resolve.
+    """
     spec = written.spec
     addresses = [a for a in spec.cluster_ips or (spec.cluster_ip,) if a not in {"", "None"}]
     listed = [
         WrittenPort(port.port, port.name, port.protocol, port.app_protocol, f"spec.ports[{i}]")
         for i, port in enumerate(spec.ports)
     ]
+    host, served = service_host(meta.namespace, meta.name), ports(listed, notes)
+    external = spec.type == "ExternalName"
     yield Service(
         ref=notes.ref,
-        host=service_host(meta.namespace, meta.name),
+        host=host,
         namespace=meta.namespace,
-        ports=ports(listed, notes),
+        ports=served,
         addresses=tuple(ip_addresses(addresses, "spec.clusterIP", notes)),
         export_to=_exported(meta.annotations.get(EXPORT_TO, "")),
         resp=resp(meta, notes),
         allows=allows(meta, notes),
+        discovery=Discovery.DNS if external else Discovery.STATIC,
     )
+    if external:
+        target = Endpoint(_external(spec, notes), {port.number: port.number for port in served})
+        yield HostEndpoints(meta.namespace, host, (target,))
 
 
 def endpoint_slice(written: SliceObject, meta: Metadata, notes: Notes) -> Iterator[Value]:
@@ -251,6 +261,16 @@ def allows(meta: Metadata, notes: Notes) -> frozenset[str]:
         cause = f"{ALLOW_DUBBO_PROXY} is {written!r}: dubbo_proxy is not allowed"
         notes.add(WRONG, where, cause, "write 'true' or 'false'")
     return frozenset({"dubbo_proxy"}) if written == "true" else frozenset()
+
+
+def _external(spec: ServiceSpec, notes: Notes) -> str:
+    """What an ExternalName stands for."""
+    name = spec.external_name
+    if (address := canonical_ip(name)) is not None:
+        return address
+    if (cause := flaw(name)) is not None:
+        notes.wrong("spec.externalName", f"{name!r}: {cause}", "write a DNS name")
+    return name.lower()
 
 
 def _exported(written: str) -> tuple[str, ...]:

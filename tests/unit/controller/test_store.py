@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from meltemi.controller.objects import (
@@ -20,6 +22,7 @@ from meltemi.controller.store import Store
 from meltemi.protocols.model import (
     DestinationPolicy,
     Dirty,
+    Discovery,
     Endpoint,
     Kafka,
     Port,
@@ -185,11 +188,12 @@ def test_what_stands_for_an_object_that_was_never_readable_goes_when_it_is() -> 
     assert store.mesh.redis[HOST] == locked("a")
 
 
-def test_what_is_wrong_with_a_file_is_no_object() -> None:
+@pytest.mark.parametrize("about", [Identity.of_file("a.yaml"), Identity.of_resource("pods", "n")])
+def test_what_is_wrong_with_a_file_or_with_a_whole_kind_is_no_object(about: Identity) -> None:
     store = Store()
-    problem = Problem("MEL0101", Ref("File", "", "a.yaml"), "cause", "next")
-    store.apply([Invalid(Identity.of_file("a.yaml"), (problem,))])
-    assert store.problems == {Identity.of_file("a.yaml"): (problem,)}
+    problem = Problem("MEL0101", about.ref(), "cause", "next")
+    store.apply([Invalid(about, (problem,))])
+    assert store.problems == {about: (problem,)}
     assert store.count == 0
 
 
@@ -298,6 +302,19 @@ def test_endpoints_are_those_of_the_object_that_wins_the_host() -> None:
     assert [address for address, _, _ in endpoints(store)] == ["10.0.0.1"]
     store.apply([Delete(identity("Service"))])
     assert [address for address, _, _ in endpoints(store)] == ["10.9.9.9"]
+
+
+def test_a_service_that_stands_for_a_name_has_that_and_no_slices() -> None:
+    store = Store()
+    plain = service().decoded
+    (usual,) = plain.values
+    assert isinstance(usual, Service)
+    alias = replace(usual, discovery=Discovery.DNS)
+    listed = HostEndpoints("demo", HOST, (Endpoint("shop.example", {20880: 20880}),))
+    store.apply([slice_of(SliceEndpoint("10.0.0.1")), upsert("Service", alias, listed)])
+    assert [address for address, _, _ in endpoints(store)] == ["shop.example"]
+    store.apply([service()])
+    assert [address for address, _, _ in endpoints(store)] == ["10.0.0.1"]
 
 
 def test_a_readiness_change_is_no_change_of_the_host() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from meltemi.controller.objects import Identity, Invalid, Upsert
+from meltemi.controller.decode import KINDS
+from meltemi.controller.kube.kinds import SECRETS, WATCHED
+from meltemi.controller.objects import Identity, Invalid, Upsert, identity_of
 from tests.written import decoded, outcomes, problems, rejected, told
 
 ROUTER = """\
@@ -152,3 +154,18 @@ def test_the_same_object_written_twice_reads_the_same() -> None:
     first, second = outcomes(f"{ROUTER}\n---\n{ROUTER}".replace("    ---", "---"))
     assert isinstance(first, Upsert)
     assert first == second
+
+
+def test_a_cluster_is_watched_for_exactly_what_is_read() -> None:
+    watched = {(kind.group, kind.kind): kind for kind in (*WATCHED, SECRETS)}
+    assert {*watched} == {(group, kind) for group, kind in KINDS}
+    for (group, kind), versions in KINDS.items():
+        assert frozenset(watched[group, kind].versions) == versions
+
+
+def test_what_is_of_the_cluster_here_is_so_there() -> None:
+    for kind in WATCHED:
+        text = written(f"{kind.group}/{kind.versions[0]}".lstrip("/"), kind.kind)
+        (outcome,) = outcomes(text)
+        assert isinstance(outcome, Invalid | Upsert)
+        assert bool(identity_of(outcome).namespace) is kind.namespaced

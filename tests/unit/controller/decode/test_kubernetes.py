@@ -9,8 +9,8 @@ from kubernetes.client import models
 
 from meltemi.controller.decode import kubernetes
 from meltemi.controller.decode.metadata import Metadata
-from meltemi.controller.objects import Pod, Slice, SliceEndpoint
-from meltemi.protocols.model import Locality, Secret, Service
+from meltemi.controller.objects import HostEndpoints, Pod, Slice, SliceEndpoint
+from meltemi.protocols.model import Discovery, Endpoint, Locality, Secret, Service
 from tests.written import decoded, rejected, told, value
 
 if TYPE_CHECKING:
@@ -50,6 +50,25 @@ def test_a_service_is_the_host_of_its_name() -> None:
 )
 def test_virtual_addresses(spec: str, expected: tuple[str, ...]) -> None:
     assert value(service(spec), Service).addresses == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [("Orders.Example.com", "orders.example.com"), ("10.0.0.9", "10.0.0.9"), ("a.b.", "a.b.")],
+)
+def test_an_external_name_is_resolved_by_proxies(written: str, expected: str) -> None:
+    ports = "ports: [{name: tcp-dubbo, port: 20880, targetPort: 1}]"
+    text = service(f"type: ExternalName, externalName: {written}, {ports}")
+    found, listed = value(text, Service), value(text, HostEndpoints)
+    assert (found.addresses, found.discovery) == ((), Discovery.DNS)
+    assert listed.host == found.host
+    assert listed.endpoints == (Endpoint(expected, {20880: 20880}),)
+
+
+def test_an_external_name_must_be_a_name() -> None:
+    for name in ("''", "a..b", "'*.example'"):
+        text = service(f"type: ExternalName, externalName: {name}")
+        assert rejected(text) == [("MEL0102", "spec.externalName")]
 
 
 def test_a_virtual_address_that_is_no_ip_is_left_out() -> None:
