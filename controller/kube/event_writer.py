@@ -11,7 +11,7 @@ import structlog
 
 from meltemi.controller.kube.api import MERGE_PATCH, ApiError
 from meltemi.controller.kube.event_series import EventSeries
-from meltemi.controller.kube.timestamps import micro_time
+from meltemi.controller.kube.timestamps import time_of
 from meltemi.controller.log_limit import LogLimit
 from meltemi.xds.token_bucket import TokenBucket
 
@@ -32,13 +32,9 @@ RATE = 5.0
 WAITING = 1000
 """How many may wait; of more, the oldest are not told. What they say stands in the status."""
 
-LONGEST_NOTE = 1024
-"""Bytes of a note that the API server takes."""
-
 REQUEST_S = 5.0
 LOG_RATE = 1 / 600.0
-CONTROLLER = "meltemi.io/controller"
-EVENTS = "/apis/events.k8s.io/v1"
+COMPONENT = "meltemi"
 
 
 class _Item(NamedTuple):
@@ -101,31 +97,32 @@ class EventWriter:
                 log.warning("event.failing", error=text, left_out=left_out)
 
     async def _write(self, item: _Item, told: Told) -> None:
-        now = micro_time(self._wall())
         # Those about objects of the cluster are in this namespace.
-        path = f"{EVENTS}/namespaces/{item.about.namespace or 'default'}/events"
+        namespace = item.about.namespace or "default"
+        path = f"/api/v1/namespaces/{namespace}/events"
+        now = time_of(self._wall())
         if told.count == 1:
-            await self._api.send("POST", path, self._event(item, told, now))
+            metadata = {"namespace": namespace, "name": told.name}
+            event = {"apiVersion": "v1", "kind": "Event", "metadata": metadata}
+            await self._api.send("POST", path, {**event, **self._content(item, now)})
         else:
-            series = {"series": {"count": told.count, "lastObservedTime": now}}
-            await self._api.send("PATCH", f"{path}/{told.name}", series, content_type=MERGE_PATCH)
+            again = {"count": told.count, "lastTimestamp": now}
+            await self._api.send("PATCH", f"{path}/{told.name}", again, content_type=MERGE_PATCH)
 
-    def _event(self, item: _Item, told: Told, now: str) -> dict[str, object]:
+    def _content(self, item: _Item, now: str) -> dict[str, object]:
         about, condition = item.about, item.transition.condition
         regarding = {"kind": about.kind.kind, "namespace": about.namespace, "name": about.name}
         regarding |= {"apiVersion": about.api_version, "uid": about.uid}
-        note = condition.message or f"{condition.type} is {condition.status}"
         return {
-            "apiVersion": "events.k8s.io/v1",
-            "kind": "Event",
-            "metadata": {"namespace": about.namespace or "default", "name": told.name},
-            "eventTime": now,
             "type": "Warning" if item.transition.is_problem else "Normal",
             "reason": condition.reason,
-            "action": f"Set{condition.type}",
-            "note": note.encode()[:LONGEST_NOTE].decode(errors="ignore"),
-            "regarding": regarding,
-            "reportingController": CONTROLLER,
+            "message": condition.message or f"{condition.type} is {condition.status}",
+            "involvedObject": regarding,
+            "count": 1,
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "source": {"component": COMPONENT, "host": self._instance.name},
+            "reportingComponent": COMPONENT,
             "reportingInstance": self._instance.name,
         }
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from meltemi.controller.kube.api import APPLY, ApiError
+from meltemi.controller.kube.api import ApiError
 from meltemi.controller.kube.backoff import Backoff
 from meltemi.controller.kube.report import Report
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Coroutine, Iterable, Mapping
 
     from meltemi.controller.kube.api import Api
     from meltemi.controller.kube.instance import Instance
@@ -30,7 +30,6 @@ BEAT = "meltemi.io/beat"
 """The annotation that shows that a replica lives when it has nothing new to say."""
 
 KEY = "tallies"
-MANAGER = "meltemi"
 APART_S = 1.0
 """Seconds between two reports."""
 
@@ -42,7 +41,7 @@ TICK_S = 0.5
 """Seconds between two looks at whether somebody else leads."""
 
 NEXT_STEPS = {
-    403: "let the service account create, patch and delete configmaps in that namespace",
+    403: "let the service account create, update and delete configmaps in that namespace",
     404: "create the namespace, or name another one with MELTEMI_POD_NAMESPACE",
 }
 EXPECTED = "nothing: it is tried again; the leader does not count our proxies meanwhile"
@@ -158,27 +157,37 @@ class Publisher:
             "annotations": {BEAT: f"{self._start}-{self._beats}"},
         }
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
-        applied = {"fieldManager": MANAGER, "force": "true"}
-        if await self._ask("PATCH", {**body, "binaryData": {KEY: encoded}}, applied):
+        if await self._done(self._put({**body, "binaryData": {KEY: encoded}})):
             self._published = encoded
 
+    async def _put(self, body: Mapping[str, object]) -> None:
+        try:
+            await self._api.send("PUT", f"{self._where}/{self._name}", body)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            await self._api.send("POST", self._where, body)
+
     async def _withdraw(self) -> None:
-        if self._stands and await self._ask("DELETE"):
+        if self._stands and await self._done(self._delete()):
             self._stands, self._published = False, ""
 
-    async def _ask(
-        self, method: str, body: object = None, query: Mapping[str, str] | None = None
-    ) -> bool:
-        """Whether it was done. What fails is said once, and tried again later."""
-        path = f"{self._where}/{self._name}"
+    async def _delete(self) -> None:
+        try:
+            await self._api.send("DELETE", f"{self._where}/{self._name}")
+        except ApiError as error:
+            if error.status != 404:
+                raise
+
+    async def _done(self, request: Coroutine[None, None, None]) -> bool:
+        """Whether it worked. What fails is said once, and tried again later."""
         try:
             async with asyncio.timeout(REQUEST_S):
-                await self._api.send(method, path, body, query=query, content_type=APPLY)
+                await request
         except TimeoutError:
             return self._failed(ApiError(0, "no answer"))
         except ApiError as error:
-            gone = method == "DELETE" and error.status == 404
-            return gone or self._failed(error)
+            return self._failed(error)
         self._backoff.reset()
         self._failing = False
         return True

@@ -10,3 +10,8 @@ def micro_time(seconds: float) -> str:
     whole second leaves out are missed.
     """
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def time_of(seconds: float) -> str:
+    """Seconds since 1970 as a Time of ``meta/v1``, which has whole seconds."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
