@@ -54,7 +54,7 @@ def webhook(wish: Wish) -> Iterator[Manifest]:
         "admissionReviewVersions": ["v1"],
         "clientConfig": {"service": service},
         **_where(wish),
-        "rules": _rules(),
+        "rules": asked_about(),
         "failurePolicy": IGNORE,
         "matchPolicy": "Equivalent",
         "sideEffects": "None",
@@ -71,7 +71,8 @@ def webhook(wish: Wish) -> Iterator[Manifest]:
     )
 
 
-def _rules() -> list[Body]:
+def asked_about() -> list[Body]:
+    """The rules of the webhook: our kinds, and no others."""
     by_group: defaultdict[str, list[str]] = defaultdict(list)
     for each in DEFINITIONS:
         if each.decoded is not None:
