@@ -84,3 +84,14 @@ async def test_an_ipv6_address_may_be_served(tmp_path: Path) -> None:
     # The last --xds counts.
     async with MeltemiProcess(tmp_path, extra_args=["--xds", "[::1]:0"]) as meltemi:
         assert "xds=[::1]:0" in meltemi.process.log_tail()
+
+
+def test_a_port_for_tokens_is_refused_where_nobody_can_verify_them(tmp_path: Path) -> None:
+    flags = ["--xds", "127.0.0.1:0", "--token-xds", ELSEWHERE]
+    code, complaint = serve(tmp_path, *flags, *tls(tmp_path)[:4])
+    assert (code, "--token-xds (MELTEMI_TOKEN_XDS) goes with --kube" in complaint) == (2, True)
+
+
+def test_a_port_for_tokens_is_refused_without_tls(tmp_path: Path) -> None:
+    code, complaint = serve(tmp_path, "--xds", "127.0.0.1:0", "--token-xds", ELSEWHERE)
+    assert (code, "(MELTEMI_TOKEN_XDS) needs TLS" in complaint) == (2, True)

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from meltemi.testing.envoy import validate
+from tests.certificates import Authority
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -154,3 +155,37 @@ def test_a_folder_of_secrets_that_cannot_be_written_is_told(run: Run, tmp_path: 
 @pytest.mark.parametrize("form", ["json", "yaml"])
 async def test_a_real_envoy_takes_what_is_printed(run: Run, form: str) -> None:
     assert await validate(run(*BASE, "--metadata", "bind=vip", "-o", form).stdout) is None
+
+
+TOKEN = ("--token-file", "token", "--server-ca", "ca.crt")
+
+
+@pytest.mark.envoy
+async def test_a_token_stands_in_a_file_that_a_real_envoy_finds_from_anywhere(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "token").write_text("one")
+    (tmp_path / "ca.crt").write_bytes(Authority().pem)
+    made = run(*BASE, *TOKEN, "--server-name", "meltemi.example").stdout
+    for text in (str(tmp_path / "token"), str(tmp_path / "ca.crt"), '"meltemi.example"'):
+        assert text in made
+    assert await validate(json.loads(made), version="1.36.4") is None
+    assert "meltemi.example" not in run(*BASE, *TOKEN).stdout
+
+
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        ((*TOKEN, *TLS[:4]), "choose one way"),
+        ((*TOKEN, "--secrets", "here"), "choose one way"),
+        (TOKEN[:2], "--token-file needs --server-ca"),
+        ((*TOKEN, "--server-name", "spiffe://cluster.local/x"), "is a URI"),
+    ],
+)
+def test_a_token_is_one_way_of_two_and_shown_to_meltemi_only(
+    run: Run, flags: tuple[str, ...], complaint: str
+) -> None:
+    result = run(*BASE, *flags)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert complaint in result.stderr

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from meltemi.controller.admin.security import AdminSecurity
-from meltemi.controller.identity import Security
+from meltemi.controller.identity import Security, TokenPort
 from meltemi.controller.kube.instance import Instance
 from meltemi.controller.settings import ALONE, ConfigError, Settings, read
 from meltemi.xds.credentials import TlsFiles
@@ -81,6 +81,37 @@ def test_a_port_is_exposed_only_if_that_is_asked_for_and_never_with_tls() -> Non
     assert read({"MELTEMI_PLAINTEXT": "1"}).security == Security(exposed=True)
     with pytest.raises(ConfigError, match="exclude each other"):
         read({**TLS, "MELTEMI_PLAINTEXT": "1"})
+
+
+def test_a_port_for_tokens_has_the_certificate_of_the_other_one_and_needs_no_client_authority() -> (
+    None
+):
+    tokens = {"MELTEMI_TOKEN_XDS": "0.0.0.0:18001"}
+    port = TokenPort("0.0.0.0:18001", TlsFiles(Path("/c"), Path("/k")))
+    server_only = {name: path for name, path in TLS.items() if name != "MELTEMI_CLIENT_CA"}
+    assert read({**server_only, **tokens}).security == Security(tokens=port)
+    mutual = TlsFiles(Path("/c"), Path("/k"), Path("/a"))
+    assert read({**TLS, **tokens}).security == Security(mutual, tokens=port)
+    named = read({**TLS, **tokens, "MELTEMI_TOKEN_AUDIENCE": "mesh"}).security.tokens
+    assert named == TokenPort(port.address, port.tls, "mesh")
+
+
+@pytest.mark.parametrize("lacking", ["MELTEMI_TLS_CERT", "MELTEMI_TLS_KEY"])
+def test_a_port_for_tokens_needs_tls(lacking: str) -> None:
+    given = {name: path for name, path in TLS.items() if name != lacking}
+    with pytest.raises(ConfigError, match=r"--token-xds \(MELTEMI_TOKEN_XDS\) needs TLS"):
+        read({**given, "MELTEMI_TOKEN_XDS": "[::1]:18001"})
+
+
+@pytest.mark.parametrize("address", ["18001", "localhost", "::1:18001", "[::1]", "a b:1", ":18001"])
+def test_a_port_for_tokens_is_a_host_and_a_port(address: str) -> None:
+    with pytest.raises(ConfigError, match="write HOST:PORT"):
+        read({**TLS, "MELTEMI_TOKEN_XDS": address})
+
+
+def test_tokens_are_for_somebody() -> None:
+    with pytest.raises(ConfigError, match="MELTEMI_TOKEN_AUDIENCE is empty"):
+        read({**TLS, "MELTEMI_TOKEN_XDS": "[::1]:18001", "MELTEMI_TOKEN_AUDIENCE": ""})
 
 
 def test_the_admin_port_is_secured_by_files() -> None:
