@@ -38,6 +38,9 @@ def serve(
         list[str] | None,
         typer.Option(metavar="NAME", help="Look at these namespaces only; may be repeated."),
     ] = None,
+    selector: Annotated[
+        str, typer.Option(metavar="LABELS", help="Read only rules with these labels.  [all]")
+    ] = "",
     xds: Annotated[
         str,
         typer.Option(
@@ -92,8 +95,8 @@ def serve(
     """
     if kube == (path is not None):
         fail("write either a PATH or --kube, to say whose rules are served")
-    if not kube and (kubeconfig or context or namespace or webhook):
-        fail("--kubeconfig, --context, --namespace and --webhook go with --kube")
+    if not kube and (kubeconfig or context or namespace or selector or webhook):
+        fail("--kubeconfig, --context, --namespace, --selector and --webhook go with --kube")
     addresses = host_and_port("--xds", xds), host_and_port("--admin", admin)
     reviews = None if webhook is None else host_and_port("--webhook", webhook)
     given = {
@@ -110,7 +113,7 @@ def serve(
     connect = None
     if path is None:
         connect = _connection(kubeconfig, context)
-        source: FilesSource | KubeSource = _cluster(connect, namespace or ())
+        source: FilesSource | KubeSource = _cluster(connect, namespace or (), selector)
     else:
         source = _files(path)
     set_here = {name: str(value) for name, value in given.items() if value is not None}
@@ -138,11 +141,18 @@ def _connection(kubeconfig: Path | None, context: str) -> Callable[[], Awaitable
 
 
 def _cluster(
-    connect: Callable[[], Awaitable[Configuration]], namespaces: Sequence[str]
+    connect: Callable[[], Awaitable[Configuration]], namespaces: Sequence[str], selector: str
 ) -> KubeSource:
+    from meltemi.controller.decode.metadata import is_name
+    from meltemi.controller.kube.selectors import is_selector
     from meltemi.controller.sources.kube import KubeSource
 
-    return KubeSource(connect, namespaces=namespaces)
+    for each in namespaces:
+        if not is_name(each):
+            fail(f"--namespace is {each!r}: write the name of a namespace")
+    if selector and not is_selector(selector):
+        fail(f"--selector is {selector!r}: write labels such as team=a,tier!=old")
+    return KubeSource(connect, namespaces=namespaces, selector=selector)
 
 
 def demo(
