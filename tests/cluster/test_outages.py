@@ -10,7 +10,7 @@ import pytest
 
 from meltemi.controller.kube import reflector as module
 from meltemi.controller.kube.api import Api
-from meltemi.controller.kube.mirror import Gone
+from meltemi.controller.kube.mirror import Gone, mapping, revision_of
 from meltemi.controller.kube.reflector import PAGE, Reflector
 from meltemi.controller.kube.state import State
 from tests.cluster.apiserver import ApiServer
@@ -61,9 +61,7 @@ class ForgetfulApi(Api):
             await delete(admin, "Service", "default", "gone")
             await apply(admin, service("default", "new"))
         newest = await super().get("/api/v1/services", {"limit": "1"})
-        metadata = newest["metadata"]
-        assert isinstance(metadata, dict)
-        await self.server.compact(str(metadata["resourceVersion"]))
+        await self.server.compact(str(revision_of(mapping(newest["metadata"]))))
         self.compacted += 1
 
 
