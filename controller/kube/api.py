@@ -93,11 +93,14 @@ class Api:
     ) -> Body:
         """One request, and the object that answers it. Raises ApiError, with 409 for a conflict."""
         async with self._response(method, path, query or {}, body, content_type) as response:
-            answer = await response.read()
-        try:
-            return msgspec.json.decode(answer, type=dict[str, object])
-        except msgspec.DecodeError as error:
-            raise ApiError(0, f"the answer is no JSON object: {error}") from error
+            return _object(await response.read())
+
+    async def dated(self, path: str) -> tuple[Body, str]:
+        """An object, and the time by the server's clock as the header ``Date`` has it, empty where
+        there is none. Raises ApiError.
+        """
+        async with self._response("GET", path, {}) as response:
+            return _object(await response.read()), response.headers.get("Date", "")
 
     @asynccontextmanager
     async def stream(
@@ -170,6 +173,13 @@ class Api:
                 known.api_key = fresh.api_key
                 known.refresh_api_key_hook = fresh.refresh_api_key_hook
         return bool(known.api_key != refused)
+
+
+def _object(answer: bytes) -> Body:
+    try:
+        return msgspec.json.decode(answer, type=dict[str, object])
+    except msgspec.DecodeError as error:
+        raise ApiError(0, f"the answer is no JSON object: {error}") from error
 
 
 def _break_off(answer: aiohttp.ClientResponse) -> None:

@@ -1,0 +1,1 @@
+"""Whether an installation is sound: what was found out about it, and what that means."""
