@@ -33,14 +33,14 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A finding as the control plane tells it, and how long after the save it did."""
+    """A mistake as the control plane tells it, and how long after the save it did."""
 
     code: str
     title: str
     where: str
     cause: str
     next_step: str
-    after: float
+    after: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +79,8 @@ def step_claim(step: Step, observed: Observed) -> Claim:
     return Claim(f"{step.protocol}: {step.title}", held, measured)
 
 
-def finding_claim(told: Told | None) -> Claim:
-    """The mistake is told, with file, line, cause and next step."""
-    text = "The mistake is told with file, line, cause and next step"
+def finding_claim(text: str, told: Told | None) -> Claim:
+    """The mistake is told, with its place, cause and next step."""
     if told is None:
         return Claim(text, held=False, measured=f"no finding {BROKEN_CODE}")
     held = all((told.where, told.cause, told.next_step))

@@ -1,8 +1,7 @@
-"""What the demo needs running: backends, Meltemi on a copy of the examples, a real Envoy."""
+"""What the demo needs running: backends, Meltemi on the rules of the examples, a real Envoy."""
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import tempfile
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 from meltemi.controller.bootstrap import Wish, bootstrap
 from meltemi.demo import brokers
 from meltemi.demo.backends import Backends, backends
-from meltemi.testing.control_plane import MeltemiProcess
 from meltemi.testing.envoy import Envoy
 from meltemi.testing.kafka import UPSTREAM_BIND
 from meltemi.testing.ports import LOOPBACK, Address, free_ports
@@ -22,7 +20,9 @@ from meltemi.testing.ports import LOOPBACK, Address, free_ports
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 
-    from meltemi.demo.story import Edit
+    from meltemi.controller.proto_json import Json
+    from meltemi.demo.rules import Rules, Serving
+    from meltemi.testing.control_plane import MeltemiProcess
 
 EXAMPLES: Final = Path(__file__).parents[1] / "examples"
 FOLDERS: Final = ("dubbo", "thrift", "redis")
@@ -45,24 +45,16 @@ class Rig:
     ``entrances``: where Envoy listens for a host.
     """
 
-    rules: Path
+    rules: Rules
     backends: Backends
-    meltemi: MeltemiProcess
     envoy: Envoy
     entrances: Mapping[str, Address]
     kafka: brokers.Brokers | None = None
 
-    def save(self, edit: Edit) -> None:
-        """Save an edited file as an editor does: complete, by a rename."""
-        target = self.rules / edit.file
-        draft = target.with_name(f".{target.name}.new")
-        draft.write_text(edit.apply(target.read_text()))
-        draft.replace(target)
-
-    async def findings(self) -> list[dict[str, Any]]:
-        """What the control plane has to say about the rules now."""
-        findings: list[dict[str, Any]] = json.loads((await self.meltemi.get("/findings")).body)
-        return findings
+    @property
+    def meltemi(self) -> MeltemiProcess:
+        """The control plane that serves the rules."""
+        return self.rules.meltemi
 
     def log_tails(self) -> str:
         """How the logs of Meltemi and of Envoy end."""
@@ -75,18 +67,15 @@ class Rig:
             ]
         return "\n".join(ends)
 
-    def place(self, finding: Mapping[str, Any]) -> str:
-        """``file:line`` of a finding, as seen from the folder of the rules."""
-        file = Path(finding["file"])
-        seen = file.relative_to(self.rules) if file.is_relative_to(self.rules) else file
-        return f"{seen}:{finding['line']}"
-
 
 @asynccontextmanager
-async def rig(say: Callable[[str], None], *, with_kafka: bool) -> AsyncGenerator[Rig]:
+async def rig(
+    say: Callable[[str], None], serving: Serving, *, with_kafka: bool
+) -> AsyncGenerator[Rig]:
     """Start it; everything has ended and nothing is left when the context ends.
 
-    ``say`` gets a sentence for each thing that starts. Raises ServerProcessError and OSError.
+    ``say`` gets a sentence for each thing that starts. Raises ServerProcessError, OSError and what
+    ``serving`` raises.
     """
     async with AsyncExitStack() as up:
         folder = Path(up.enter_context(tempfile.TemporaryDirectory(prefix="meltemi-demo-")))
@@ -97,16 +86,15 @@ async def rig(say: Callable[[str], None], *, with_kafka: bool) -> AsyncGenerator
             kafka = await up.enter_async_context(brokers.starting(folder / "kafka", entrances))
         say("Starting two versions of a Dubbo, a Thrift and a Redis service")
         servers = await up.enter_async_context(backends())
-        rules = folder / "rules"
+        files = folder / "rules"
         ports = {**servers.ports, **(kafka.ports(entrances) if kafka else {})}
-        copy_examples(EXAMPLES, rules, ports, (*FOLDERS, "kafka") if kafka else FOLDERS)
-        say(f"Starting Meltemi on a copy of the examples: {rules}")
-        meltemi = await up.enter_async_context(MeltemiProcess(rules, folder=folder))
+        copy_examples(EXAMPLES, files, ports, (*FOLDERS, "kafka") if kafka else FOLDERS)
+        rules = await up.enter_async_context(serving(files, say))
         say("Starting Envoy, which gets everything else from Meltemi over xDS")
-        document = _bootstrap(meltemi.xds, entrances)
+        document = _bootstrap(rules, entrances)
         envoy = await up.enter_async_context(Envoy(document, folder=folder))
         await envoy.wait_ready()
-        yield Rig(rules, servers, meltemi, envoy, entrances, kafka)
+        yield Rig(rules, servers, envoy, entrances, kafka)
 
 
 def copy_examples(
@@ -128,12 +116,13 @@ def _entrances() -> dict[str, Address]:
     }
 
 
-def _bootstrap(xds: Address, entrances: Mapping[str, Address]) -> dict[str, Any]:
+def _bootstrap(rules: Rules, entrances: Mapping[str, Address]) -> dict[str, Any]:
     """The rules keep the ports that clients know; this proxy says where it really listens, and goes
     to servers from an address of its own, by which Kafka's brokers tell it from others.
     """
     numbers = {**SERVICES, **brokers.SERVICES}
     ports = {f"{host}:{numbers[host]}": address.port for host, address in entrances.items()}
-    wish = Wish(xds.host, xds.port, id="demo", metadata={"ports": dict(ports)})
+    metadata: dict[str, Json] = {"namespace": rules.namespace, "ports": dict(ports)}
+    wish = Wish(rules.meltemi.xds.host, rules.meltemi.xds.port, id="demo", metadata=metadata)
     cluster_manager = {"upstream_bind_config": UPSTREAM_BIND}
     return {**bootstrap(wish).document, "cluster_manager": cluster_manager}

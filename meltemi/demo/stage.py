@@ -5,72 +5,94 @@ from __future__ import annotations
 import asyncio
 import signal
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 from meltemi.demo import brokers
 from meltemi.demo.backends import PASSWORD
+from meltemi.demo.choice import ClusterError, UsageError, choose
 from meltemi.demo.claims import (
     connections_claim,
     failures_claim,
     finding_claim,
-    fixed_claim,
     step_claim,
 )
-from meltemi.demo.rig import SERVICES, rig
+from meltemi.demo.cluster import from_cluster
+from meltemi.demo.rig import rig
+from meltemi.demo.rules import from_folder
 from meltemi.demo.show import Show
 from meltemi.demo.story import BREAK, FIX, PREFIX, STEPS
 from meltemi.demo.traffic import INTERFACE, crowd
-from meltemi.demo.watch import NEW, errors_left, gauges, heed_cancellation, mistake, perform
+from meltemi.demo.watch import NEW, corrected, gauges, heed_cancellation, mistake, perform
 from meltemi.testing.envoy_binary import EnvoyUnavailableError, envoy_binary
+from meltemi.testing.fetching import UnavailableError
 from meltemi.testing.process import ServerProcessError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from meltemi.demo.choice import Wanted
     from meltemi.demo.claims import Claim
     from meltemi.demo.rig import Rig
+    from meltemi.demo.rules import Serving
     from meltemi.demo.story import Step
     from meltemi.demo.traffic import Crowd
     from meltemi.demo.watch import Gauge
 
-FINE, NOT_OBSERVED, UNREACHABLE, STOPPED = 0, 1, 3, 130
+FINE, NOT_OBSERVED, USAGE, UNREACHABLE, STOPPED = 0, 1, 2, 3, 130
+SURROUNDINGS: Final = (ServerProcessError, ClusterError, OSError)
+"""What goes wrong around the demo, rather than in it."""
+
 LOOK_S: Final = 2.0
 """How often the shares are told while the demo stays up."""
 
 
-def main(stay: bool) -> int:
-    """Run the demo; ``stay`` keeps everything up afterwards, until Ctrl-C.
+def main(stay: bool, kube: Wanted | None = None) -> int:
+    """Run the demo; ``stay`` keeps everything up afterwards, until Ctrl-C. ``kube``: with the rules
+    in that cluster, instead of in files.
 
-    Gives 0 if all that the demo claims was observed, 1 if not, 3 if something that it needs cannot
-    be had here, 130 if it was stopped. Nothing that it started is left behind.
+    Gives 0 if all that the demo claims was observed, 1 if not, 2 if it may not write into the
+    cluster, 3 if something that it needs cannot be had here, 130 if it was stopped. Nothing that it
+    started is left behind.
     """
     with Show() as show:
         try:
+            serving = from_folder if kube is None else _in_cluster(show, kube)
             envoy_binary(progress=show.say)
             with_kafka = brokers.kafka_at_hand(show.say)
-            return asyncio.run(_until_stopped(show, stay=stay, with_kafka=with_kafka))
+            return asyncio.run(_until_stopped(show, serving, stay=stay, with_kafka=with_kafka))
         except KeyboardInterrupt:
             return STOPPED
-        except EnvoyUnavailableError as error:
+        except UsageError as error:
+            show.say(f"meltemi: {error}", "bold red")
+            return USAGE
+        except (EnvoyUnavailableError, UnavailableError) as error:
             show.say(f"meltemi: {error}", "bold red")
             return UNREACHABLE
-        except (ServerProcessError, OSError, TimeoutError, ExceptionGroup) as error:
+        except (*SURROUNDINGS, ExceptionGroup) as error:
             show.say(f"meltemi: the demo cannot go on: {_cause(error)}", "bold red")
             return NOT_OBSERVED
+
+
+def _in_cluster(show: Show, wanted: Wanted) -> Serving:
+    """Raises UsageError and UnavailableError."""
+    choice = asyncio.run(choose(wanted))
+    show.say(choice.said)
+    return partial(from_cluster, choice, wanted.namespace)
 
 
 def _cause(error: BaseException) -> str:
     """The first cause, if it lies in the surroundings; a mistake of our own goes on as it is."""
     while isinstance(error, BaseExceptionGroup):
         error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
-    if not isinstance(error, (ServerProcessError, OSError)):
+    if not isinstance(error, SURROUNDINGS):
         raise error
     return str(error) or type(error).__name__
 
 
-async def _until_stopped(show: Show, *, stay: bool, with_kafka: bool) -> int:
+async def _until_stopped(show: Show, serving: Serving, *, stay: bool, with_kafka: bool) -> int:
     """Signals stop the play once; the orderly end of what runs is then left to go its way."""
-    play = asyncio.create_task(_play(show, stay=stay, with_kafka=with_kafka))
+    play = asyncio.create_task(_play(show, serving, stay=stay, with_kafka=with_kafka))
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -85,8 +107,8 @@ async def _until_stopped(show: Show, *, stay: bool, with_kafka: bool) -> int:
     return STOPPED
 
 
-async def _play(show: Show, *, stay: bool, with_kafka: bool) -> int:
-    async with rig(show.say, with_kafka=with_kafka) as up, crowd(up.entrances) as calls:
+async def _play(show: Show, serving: Serving, *, stay: bool, with_kafka: bool) -> int:
+    async with rig(show.say, serving, with_kafka=with_kafka) as up, crowd(up.entrances) as calls:
         show.say(f"Calling on {calls.totals().connections} open connections")
         try:
             claims = await _story(show, up, calls)
@@ -107,7 +129,7 @@ async def _story(show: Show, up: Rig, calls: Crowd) -> list[Claim]:
         claims = [await _step(show, step, measured[step.traffic], up, calls) for step in STEPS]
         claims += await _mistake(show, measured[BREAK.traffic], up, calls)
         claims.append(await _step(show, FIX, measured[FIX.traffic], up, calls))
-        claims.append(fixed_claim(await errors_left(up)))
+        claims.append(await corrected(up.rules))
         if up.kafka is not None:
             heed_cancellation()
             claims += await brokers.play(show, up.kafka, up, calls)
@@ -139,7 +161,7 @@ async def _mistake(show: Show, gauge: Gauge, up: Rig, calls: Crowd) -> Sequence[
     show.done(BREAK, observed, held=claim.held)
     if told is not None:
         show.finding(told)
-    return claim, finding_claim(told)
+    return claim, finding_claim(up.rules.telling, told)
 
 
 def _tell_what_is_known(show: Show, up: Rig, calls: Crowd) -> None:
@@ -174,13 +196,11 @@ def _directions(up: Rig) -> tuple[str, ...]:
     return (
         "",
         "Everything stays up until Ctrl-C, and calls go on. Edit the rules and watch the shares:",
-        *(f"  {up.rules / step}" for step in sorted({each.edit.file for each in STEPS})),
+        *up.rules.directions(),
         f"Dubbo   {at['orders.example']}, interface {INTERFACE}, any method",
         f"Thrift  {at['catalog.example']}, any method string m(1: string name)",
         f"Redis   {redis}: redis-cli -h {redis.host} -p {redis.port} -a {PASSWORD}",
         *kafka,
         f"Meltemi http://{up.meltemi.admin}/findings and /proxies",
         f"Envoy   http://{up.envoy.admin}/config_dump?include_eds and /stats",
-        f"Why a call goes where it goes: meltemi explain {up.rules} "
-        f"--host orders.example --port {SERVICES['orders.example']} method=refund region=eu",
     )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from meltemi.demo.backends import VERSIONS
-from meltemi.demo.claims import Observed, Told
+from meltemi.demo.claims import Observed
 from meltemi.demo.story import BREAK, BROKEN_CODE
 from meltemi.demo.traffic import COUNTER
 from meltemi.testing.load import Load
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Iterable, Mapping
 
     from meltemi.demo import story
+    from meltemi.demo.claims import Claim, Told
     from meltemi.demo.rig import Rig
+    from meltemi.demo.rules import Rules
     from meltemi.demo.story import Step
     from meltemi.demo.traffic import Crowd, Traffic
     from meltemi.testing.report import Call
@@ -149,7 +152,7 @@ async def perform(step: Step, gauge: Gauge, rig: Rig, crowd: Crowd) -> Observed:
     begin = crowd.totals()
     before = await gauge.share()
     saved = Load.now()
-    rig.save(step.edit)
+    await rig.rules.save(step.edit)
     change = await _in_time(gauge.changed(step.towards))
     after = await gauge.share()
     end = crowd.totals()
@@ -172,37 +175,30 @@ async def _in_time(wanted: Awaitable[_Seen]) -> _Seen | None:
 
 async def mistake(gauge: Gauge, rig: Rig, crowd: Crowd) -> tuple[Observed, Told | None]:
     """Save the mistake: what it does to the traffic, and what is told about it."""
-    telling = asyncio.create_task(_in_time(_finding(rig, BROKEN_CODE)))
+    telling = asyncio.create_task(_in_time(_told(rig.rules, BROKEN_CODE)))
     try:
         observed = await perform(BREAK, gauge, rig, crowd)
-        told = await telling
+        found = await telling
     finally:
         telling.cancel()
-    if told is None:
+    if found is None:
         return observed, None
-    finding, moment = told
-    texts = {key: str(finding[key]) for key in ("code", "title", "cause", "next_step")}
-    return observed, Told(where=rig.place(finding), after=moment - observed.saved, **texts)
+    told, moment = found
+    return observed, replace(told, after=moment - observed.saved)
 
 
-async def _finding(rig: Rig, code: str) -> tuple[dict[str, Any], float]:
-    while True:
-        for finding in await rig.findings():
-            if finding["code"] == code:
-                return finding, Load.now()
+async def _told(rules: Rules, code: str) -> tuple[Told, float]:
+    while (told := await rules.told(code)) is None:  # noqa: ASYNC110
         await asyncio.sleep(POLL_S)
+    return told, Load.now()
 
 
-async def errors_left(rig: Rig) -> int:
-    """How many errors are told, once they had time to go."""
-    await _in_time(_no_errors(rig))
-    return await _errors(rig)
+async def corrected(rules: Rules) -> Claim:
+    """Whether nothing is wrong with the rules, once what was wrong had time to go."""
+    await _in_time(_nothing_wrong(rules))
+    return await rules.corrected()
 
 
-async def _no_errors(rig: Rig) -> None:
-    while await _errors(rig):  # noqa: ASYNC110
+async def _nothing_wrong(rules: Rules) -> None:
+    while not (await rules.corrected()).held:  # noqa: ASYNC110
         await asyncio.sleep(POLL_S)
-
-
-async def _errors(rig: Rig) -> int:
-    return sum(finding["severity"] == "error" for finding in await rig.findings())

@@ -6,6 +6,7 @@ import sys
 import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
 from meltemi.testing import admin_page
@@ -13,7 +14,7 @@ from meltemi.testing.ports import LOOPBACK, Address, free_ports
 from meltemi.testing.process import ServerProcess, ServerProcessError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 READY_S = 30.0
 
@@ -25,7 +26,7 @@ class MeltemiProcess:
     ``xds`` and ``admin`` are free loopback ports
     that stay the same over ``restart``. ``folder`` keeps the log (``meltemi.log``). ``program``:
     what Python is told to run. ``host``: on another loopback address than the usual one nobody's
-    outgoing connection can take its ports while it is down.
+    outgoing connection can take its ports while it is down. ``environment`` comes before our own.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class MeltemiProcess:
         folder: Path | None = None,
         program: Sequence[str] = ("-m", "meltemi"),
         host: str = LOOPBACK,
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         xds, admin = free_ports(2)
         self.xds = Address(host, xds)
@@ -44,6 +46,7 @@ class MeltemiProcess:
         self._args = tuple(extra_args)
         self._folder = folder
         self._program = tuple(program)
+        self._environment = environment
         self._open = AsyncExitStack()
         self._log = Path()
         self._process: ServerProcess | None = None
@@ -70,7 +73,7 @@ class MeltemiProcess:
         argv: list[str | Path] = [sys.executable, *self._program, "serve"]
         argv += [] if self._rules is None else [self._rules]
         argv += ["--xds", str(self.xds), "--admin", str(self.admin), *self._args]
-        self._process = await ServerProcess.start("Meltemi", argv, self._log)
+        self._process = await ServerProcess.start("Meltemi", argv, self._log, self._environment)
         await self._process.wait_until(self.ready, "become ready", READY_S)
 
     async def restart(self) -> None:

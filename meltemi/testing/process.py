@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import suppress
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
 POLL_S = 0.01
@@ -30,8 +32,15 @@ class ServerProcess:
         self._process = process
 
     @classmethod
-    async def start(cls, name: str, argv: Sequence[str | Path], log: Path) -> Self:
-        """Start ``argv`` with both outputs appended to ``log``. ``name`` is for messages.
+    async def start(
+        cls,
+        name: str,
+        argv: Sequence[str | Path],
+        log: Path,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> Self:
+        """Start ``argv`` with both outputs appended to ``log``. ``name`` is for messages,
+        ``environment`` comes before our own.
 
         Raises ServerProcessError if the program cannot be executed.
         """
@@ -42,6 +51,7 @@ class ServerProcess:
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,
+                    env={**os.environ, **environment},
                     start_new_session=True,
                 )
             except OSError as error:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from meltemi.demo import brokers, main, rig, watch
+from meltemi.demo import brokers, main, watch
+from meltemi.demo.rules import FolderRules
 from meltemi.demo.show import NOT_SEEN, SEEN, Show
 from meltemi.testing.fetching import silent
 
@@ -64,10 +65,10 @@ def no_kafka(_: Callable[[str], None]) -> bool:
 def test_edits_that_never_reach_the_control_plane_are_no_success(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def forget(_: rig.Rig, edit: Edit) -> None:
+    async def forget(_: FolderRules, edit: Edit) -> None:
         """As if nobody had saved it."""
 
-    monkeypatch.setattr(rig.Rig, "save", forget)
+    monkeypatch.setattr(FolderRules, "save", forget)
     monkeypatch.setattr(brokers, "kafka_at_hand", no_kafka)
     monkeypatch.setattr(watch, "WINDOW_S", 0.2)
     monkeypatch.setattr(watch, "PATIENCE_S", 0.3)

@@ -23,6 +23,7 @@ from meltemi.demo.story import STEPS
 WEIGHTS = STEPS[0]
 GOOD = Observed(saved=0.0, change=0.02, before=0.2, after=0.9, calls=1000, failed=0)
 TOLD = Told("MEL0302", "title", "rule.yaml:14", "cause", "next step", after=0.02)
+TELLING = "The mistake is told"
 TOTALS = Totals(calls=1000, failed=0, reconnects=0, connections=28)
 
 
@@ -52,14 +53,14 @@ def test_a_step_that_did_not_is_told_with_what_was_measured(
 
 
 def test_a_finding_must_have_come_and_say_where_why_and_what_to_do() -> None:
-    assert finding_claim(TOLD).held
-    assert not finding_claim(None).held
+    assert finding_claim(TELLING, TOLD).held
+    assert not finding_claim(TELLING, None).held
     for lacking in (
         replace(TOLD, where=""),
         replace(TOLD, cause=""),
         replace(TOLD, next_step=""),
     ):
-        assert not finding_claim(lacking).held
+        assert not finding_claim(TELLING, lacking).held
 
 
 def test_an_error_that_stays_after_the_correction_is_no_correction() -> None:

@@ -16,10 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
     from pathlib import Path
 
+    from meltemi.demo.rules import Serving
+
 
 def break_rig(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     @asynccontextmanager
-    async def rig(_: Callable[[str], None], *, with_kafka: bool) -> AsyncGenerator[None]:
+    async def rig(
+        _: Callable[[str], None], serving: Serving, *, with_kafka: bool
+    ) -> AsyncGenerator[None]:
         raise ExceptionGroup("tasks", [error])
         yield
 
