@@ -122,13 +122,13 @@ class Client:
         assert raw is not grpc.aio.EOF, f"the stream has ended: {await self._call.details()}"
         return read_delta(raw) if self._delta else read_sotw(raw)
 
-    async def is_served(self) -> bool:
-        """Whether anything comes before the end, which else is that somebody has the name."""
+    async def is_served(self, refusal: grpc.StatusCode = DENIED) -> bool:
+        """Whether anything comes before the end, which else is this refusal."""
         try:
             async with asyncio.timeout(PATIENCE):
                 return await self._call.read() is not grpc.aio.EOF
         except grpc.aio.AioRpcError as error:
-            if error.code() is not DENIED:
+            if error.code() is not refusal:
                 raise
             return False
 

@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 from meltemi.controller.identity import Security, TokenPort
 from meltemi.controller.kube.token_reviews import token_reviews
 from meltemi.controller.loop import Loop
+from meltemi.controller.manifests.rules import REVIEWS
 from meltemi.controller.plane import ControlPlane
 from meltemi.controller.settings import Settings
 from meltemi.controller.sources.files import FilesSource
@@ -24,8 +25,9 @@ from meltemi.controller.sources.kube import KubeSource
 from meltemi.protocols.registry import load
 from meltemi.testing.ports import free_port
 from meltemi.xds.credentials import TlsFiles
-from meltemi.xds.resource import CLUSTER, LISTENER
+from meltemi.xds.resource import CLUSTER, ENDPOINT, LISTENER, RUNTIME
 from tests.certificates import Authority, files, spiffe
+from tests.cluster.accounts import NAME, Account
 from tests.cluster.apiserver import ApiServer
 from tests.cluster.conftest import administrator
 from tests.cluster.objects import KINDS, apply, definition, send
@@ -36,8 +38,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
     from pathlib import Path
 
+    from kubernetes.aio.client import ApiClient, Configuration
+
     from meltemi.controller.sources import Source
     from meltemi.protocols.group import Group, GroupKey
+    from meltemi.xds.resource import TypeUrl
 
 pytestmark = pytest.mark.cluster
 
@@ -69,6 +74,12 @@ class Rig:
             await client.introduce(CLUSTER, metadata)
             return set((await client.hear()).names)
 
+    async def is_served(self, token: str) -> bool:
+        """Whether there is no refusal."""
+        async with self.client(f"Bearer {token}") as client:
+            await client.introduce(CLUSTER, {})
+            return await client.is_served(UNAVAILABLE)
+
     async def listeners(self, token: str) -> bytes:
         """All listeners of a proxy."""
         async with self.client(f"Bearer {token}") as client:
@@ -86,15 +97,22 @@ class Rig:
 
 
 @asynccontextmanager
-async def served(folder: Path, cluster: ApiServer, source: Source) -> AsyncGenerator[Rig]:
-    """What a source says, to those whose tokens the cluster has issued."""
+async def served(
+    folder: Path,
+    cluster: ApiServer,
+    source: Source,
+    connect: Callable[[], Awaitable[Configuration]] | None = None,
+) -> AsyncGenerator[Rig]:
+    """What a source says, to those whose tokens the cluster has issued. ``connect``: as somebody
+    else than its administrator.
+    """
     authority, port = Authority(), free_port()
     written = files(folder / "tls", authority.server(), authority)
     tokens = TokenPort(f"127.0.0.1:{port}", TlsFiles(written.certificate, written.key))
     plane = ControlPlane(load(), source, Settings(security=Security(tokens=tokens)))
     checked = plane.metrics.token_checked
     async with (
-        token_reviews(cluster.connect, AUDIENCE, "cluster.local", checked) as verify,
+        token_reviews(connect or cluster.connect, AUDIENCE, "cluster.local", checked) as verify,
         plane.running("127.0.0.1:0", verify),
     ):
         async with asyncio.timeout(READY_S):
@@ -266,6 +284,56 @@ async def test_what_is_in_a_cluster_is_shown_to_its_namespace_and_outages_end_no
                 assert (await client.hear()).names == (MARKET,), "the stream has stayed"
                 await cluster.start()
                 assert await rig.names(fresh, {}) == {MARKET}
+
+
+@pytest.mark.parametrize("type_url", [CLUSTER, ENDPOINT])
+async def test_a_resource_of_another_namespace_is_as_unknown_as_one_that_does_not_exist(
+    rig: Rig, type_url: TypeUrl
+) -> None:
+    async def said_of(name: str, namespace: str) -> str:
+        token = await rig.issuer.token(namespace)
+        async with rig.client(f"Bearer {token}") as client:
+            await client.introduce(RUNTIME, {})
+            await client.ask(type_url, name, MARKET)
+            answer = await client.hear()
+        # Of one length, so that the bytes around them are alike.
+        return repr((answer.removed, answer.names, answer.bodies)).replace(name, "it")
+
+    nonsense = VAULT.replace("vault", "fault")
+    assert await said_of(VAULT, "shop") == await said_of(nonsense, "shop")
+    assert await said_of(VAULT, "bank") != await said_of(nonsense, "bank")
+
+
+async def test_without_the_right_to_review_nobody_is_let_in_until_it_is_granted(
+    server: ApiServer, admin: ApiClient, namespace: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "rules.yaml"
+    path.write_text(RULES)
+    await make_namespaces(server)
+    account = Account(server, namespace, tmp_path)
+    async with served(tmp_path, server, FilesSource(path), account.connect) as rig:
+        token = await rig.issuer.token("shop")
+        with capture_logs() as logs:
+            assert (await rig.refusal(f"Bearer {token}"))[0] is UNAVAILABLE
+        [failing] = [log for log in logs if log["event"] == "tokens.unanswered"]
+        assert "tokenreviews.authentication.k8s.io is forbidden" in failing["error"]
+        assert "create tokenreviews" in failing["next_step"]
+        await grant_reviews(admin, namespace)
+        async with asyncio.timeout(PATIENCE):
+            while not await rig.is_served(token):
+                pass
+
+
+async def grant_reviews(admin: ApiClient, namespace: str) -> None:
+    """The rule of the manifests, in all of the cluster."""
+    rbac, name = "/apis/rbac.authorization.k8s.io/v1", {"name": f"reviews-{namespace}"}
+    await send(
+        admin, "POST", f"{rbac}/clusterroles", {"metadata": name, "rules": [REVIEWS.to_dict()]}
+    )
+    of_role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", **name}
+    subject = {"kind": "ServiceAccount", "namespace": namespace, "name": NAME}
+    binding = {"metadata": name, "roleRef": of_role, "subjects": [subject]}
+    await send(admin, "POST", f"{rbac}/clusterrolebindings", binding)
 
 
 async def fill(cluster: ApiServer) -> None:
