@@ -177,6 +177,11 @@ class Epochs:
         """How many proxies have which lag; those that have none are left out."""
         return self._counts.get(group, Counter())
 
+    def session(self, stream: int) -> tuple[Group, Session[Any]]:
+        """Of a stream, with the group of its proxy."""
+        found = self._streams[stream]
+        return found.proxy.group, found.session
+
     def lag(self, stream: int) -> tuple[Group, str, Lag]:
         """The group, the name and the lag of the proxy of a stream."""
         proxy = self._streams[stream].proxy

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from meltemi.controller.epochs import hangs_on
+from meltemi.controller.epochs import ROOTS, hangs_on
 from meltemi.protocols.model import Ref
 from meltemi.xds.snapshot import Snapshot
 
@@ -67,6 +67,14 @@ class Needs:
         """The objects that these resources of a group come from."""
         snapshot = self._seen.get(group, Snapshot())
         return {about for key in keys for about in self._origins(snapshot.get(key))}
+
+    def named(self, group: Group, key: Key) -> Iterator[tuple[Key, set[Ref]]]:
+        """What hangs on a resource, as a route table on its listener, and the objects behind it."""
+        snapshot = self._seen.get(group, Snapshot())
+        resource = snapshot.get(key)
+        for child in resource.references if resource else ():
+            if child.type_url not in ROOTS:
+                yield child, {*self._origins(snapshot.get(child))}
 
     def fold(self, group: Group, snapshot: Snapshot, retold: Iterable[Key], epoch: int) -> set[Ref]:
         """The group's snapshot is this now, and differs in ``retold``, perhaps in nothing but

@@ -13,6 +13,7 @@ from meltemi.controller.objects import Identity
 from meltemi.controller.tally import LONGEST_WORDS, Tally, Words
 from meltemi.controller.wall_time import utc_now
 from meltemi.protocols.model import Ref
+from meltemi.xds.resource import Key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
     from meltemi.controller.store import ObjectState, Store
     from meltemi.protocols.group import Group, GroupKey
     from meltemi.protocols.problem import Problem
-    from meltemi.xds.resource import Key, TypeUrl
+    from meltemi.xds.resource import TypeUrl
     from meltemi.xds.session import Event
+    from meltemi.xds.status import Refusal
     from meltemi.xds.status import Status as Said
     from meltemi.xds.stream import Stream
 
@@ -135,6 +137,10 @@ class StatusBoard:
             self._publishing = True
             self._epochs.now += 1
         self._fold(group)
+        streams = tuple(streams)
+        for stream in streams:
+            if stream.number in self._refused:
+                self._look_at_refusals(stream.number)
         self._epochs.published(streams, frozenset(key.type_url for key in changed))
 
     def settled(self, groups: Iterable[Group], *, held: bool) -> None:
@@ -161,8 +167,10 @@ class StatusBoard:
     def said(self, stream: int, event: Event, *, refusals: bool) -> None:
         """Something happened on a stream. ``refusals``: it refuses something else than before."""
         self._epochs.said(stream, event)
+        if refusals or stream in self._refused:
+            self._look_at_refusals(stream)
         if refusals:
-            self._refuse(stream, frozenset(self._accused(stream)))
+            self._changed |= self._refused.get(stream, frozenset())
         self._stir()
 
     def closed(self, stream: int) -> None:
@@ -234,10 +242,23 @@ class StatusBoard:
             self._changed.add(identity.ref())
         self._touched.clear()
 
-    def _accused(self, stream: int) -> Iterator[Ref]:
-        for found in self._said.numbered()[stream].types.values():
+    def _refusals(self, stream: int) -> Iterator[tuple[Refusal, set[Ref]]]:
+        """What a stream refuses, with the objects behind that and behind what it does not ask for
+        because of that: the routes of a listener that it refuses.
+        """
+        group, session = self._epochs.session(stream)
+        for type_url, found in self._said.numbered()[stream].types.items():
             for refusal in found.refusals:
-                yield from (each.object for each in refusal.origins if isinstance(each, Ref))
+                accused = {each.object for each in refusal.origins if isinstance(each, Ref)}
+                for name in refusal.names:
+                    for child, objects in self._needs.named(group, Key(type_url, name)):
+                        if not session.asks(child):
+                            accused |= objects
+                yield refusal, accused
+
+    def _look_at_refusals(self, stream: int) -> None:
+        accused = (objects for _, objects in self._refusals(stream))
+        self._refuse(stream, frozenset[Ref]().union(*accused))
 
     def _refuse(self, stream: int, objects: frozenset[Ref]) -> None:
         before = self._refused.pop(stream, frozenset[Ref]())
@@ -249,7 +270,7 @@ class StatusBoard:
             self._refusing.setdefault(about, set()).add(stream)
         if objects:
             self._refused[stream] = objects
-        self._changed |= before | objects
+        self._changed |= before ^ objects
 
     def _stir(self) -> None:
         if self._changed or self._epochs.turned:
@@ -323,7 +344,6 @@ class StatusBoard:
         return found, min(words, default=None)
 
     def _words(self, stream: int, node: str, about: Ref) -> Iterator[Words]:
-        for said in self._said.numbered()[stream].types.values():
-            for refusal in said.refusals:
-                if any(isinstance(each, Ref) and each.object == about for each in refusal.origins):
-                    yield Words(node, refusal.message[:LONGEST_WORDS])
+        for refusal, accused in self._refusals(stream):
+            if about in accused:
+                yield Words(node, refusal.message[:LONGEST_WORDS])

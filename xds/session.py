@@ -176,6 +176,11 @@ class Session(Generic[R]):
         """What waits for clusters to be warm, and is not sent before."""
         return self._release.held
 
+    def asks(self, key: Key) -> bool:
+        """Whether the proxy wants to have this resource."""
+        state = self._states.get(key.type_url)
+        return state is not None and state.subscription.selects(key.name)
+
     def owes(self, type_url: TypeUrl) -> bool | None:
         """Whether something of a type is due, or has no answer; None if nobody asked for it yet."""
         state = self._states.get(type_url)

@@ -6,6 +6,7 @@ import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING, TypedDict
 
+import msgspec
 from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from meltemi.controller.admin.access import Grant
+    from meltemi.controller.objects import Identity
     from meltemi.controller.plane import ControlPlane
     from meltemi.controller.proxies import Member
     from meltemi.protocols.group import GroupKey
@@ -40,6 +42,7 @@ def application(
         "metrics": pages.metrics,
         "proxies": pages.proxies,
         "findings": pages.findings,
+        "objects": pages.objects,
         "config": pages.config,
     }
     routes = [Route(f"/{name}", page) for name, page in answers.items()]
@@ -87,6 +90,18 @@ class Pages:
         found = (each.to_dict() for each in self._plane.findings)
         return JSONResponse([each for each in found if sees(each["namespace"])])
 
+    async def objects(self, request: Request) -> Response:
+        """``[ObjectRecord]``; ``?kind=``, ``?namespace=`` and ``?name=`` narrow it."""
+        sees, query = _narrowed(request), request.query_params
+        wanted = {name: query[name] for name in ("kind", "name") if name in query}
+        found = (
+            describe_object(self._plane, identity)
+            for identity in sorted(self._plane.statuses)
+            if sees(identity.namespace)
+            and all(getattr(identity, name) == value for name, value in wanted.items())
+        )
+        return JSONResponse([each for each in found if each is not None])
+
     async def config(self, request: Request) -> Response:
         """``[GroupRecord]``; with ``?proxy=ID`` and everything that proxies of that name should
         hold, without secrets.
@@ -107,6 +122,32 @@ class Pages:
             held = await asyncio.to_thread(dump, found[0].snapshot, secrets, may_hold)
             answer.append({**_group(key, found), "held": held})
         return JSONResponse(answer)
+
+
+class ObjectRecord(TypedDict):
+    """An object and its status, as Kubernetes has it. ``generation`` is the last that was read, 0
+    of an object in a file.
+    """
+
+    kind: str
+    namespace: str
+    name: str
+    generation: int
+    status: object
+
+
+def describe_object(plane: ControlPlane, identity: Identity) -> ObjectRecord | None:
+    """None if there is no such object any more."""
+    status, state = plane.statuses.current(identity), plane.store.state(identity)
+    if status is None or state is None:
+        return None
+    return {
+        "kind": identity.kind,
+        "namespace": identity.namespace,
+        "name": identity.name,
+        "generation": state.generation,
+        "status": msgspec.to_builtins(status),
+    }
 
 
 class GroupRecord(TypedDict):

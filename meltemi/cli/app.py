@@ -8,13 +8,15 @@ import typer
 
 from meltemi.cli.bootstrap import bootstrap
 from meltemi.cli.compile import compile_
+from meltemi.cli.demo import demo
 from meltemi.cli.explain import explain
 from meltemi.cli.manifests import manifests
 from meltemi.cli.plugins import plugins
 from meltemi.cli.proxies import proxies
-from meltemi.cli.serve import demo, serve
+from meltemi.cli.serve import serve
 from meltemi.cli.test import check_cases
 from meltemi.cli.validate import validate
+from meltemi.cli.wait import wait
 
 app = typer.Typer(
     add_completion=False,
@@ -52,6 +54,7 @@ app.command("compile")(compile_)
 app.command()(explain)
 app.command("test")(check_cases)
 app.command()(proxies)
+app.command()(wait)
 app.command()(bootstrap)
 app.add_typer(manifests)
 app.command()(plugins)

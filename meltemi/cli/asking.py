@@ -29,10 +29,20 @@ PATIENCE = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the servers answered, by URL. ``silent``: some did not."""
+    """What the servers answered, by URL, and why others did not."""
 
     answers: Mapping[str, Any]
-    silent: bool
+    silences: Mapping[str, str]
+
+    @property
+    def silent(self) -> bool:
+        """Whether some did not answer."""
+        return bool(self.silences)
+
+    def note_silences(self) -> None:
+        """On standard error."""
+        for server, text in self.silences.items():
+            note(f"meltemi: {server} cannot be asked: {text}")
 
 
 def ask(
@@ -42,10 +52,26 @@ def ask(
     token_file: Path | None,
     ca: Path | None,
 ) -> Asked:
+    """As ``ask_once``; who cannot be reached is noted on standard error, and the command ends here
+    if nobody answers.
+    """
+    asked = ask_once(servers, page, query, token_file, ca)
+    asked.note_silences()
+    if not asked.answers:
+        raise typer.Exit(Exit.UNREACHABLE)
+    return asked
+
+
+def ask_once(
+    servers: Sequence[str],
+    page: str,
+    query: Mapping[str, str],
+    token_file: Path | None,
+    ca: Path | None,
+) -> Asked:
     """The JSON of a page from every server, asked side by side.
 
-    Who cannot be reached is noted on standard error; the command ends here if nobody answers, or
-    if one says that the question may not be asked.
+    The command ends here if one says that the question may not be asked.
     """
     for server in servers:
         _check(server)
@@ -57,12 +83,8 @@ def ask(
     for server, answer in found.items():
         if isinstance(answer, _Refused):
             fail(f"{server}: {answer.text}")
-        if isinstance(answer, _Silent):
-            note(f"meltemi: {server} cannot be asked: {answer.text}")
-    answers = {url: each for url, each in found.items() if not isinstance(each, _Silent)}
-    if not answers:
-        raise typer.Exit(Exit.UNREACHABLE)
-    return Asked(answers, silent=len(answers) < len(found))
+    silences = {url: each.text for url, each in found.items() if isinstance(each, _Silent)}
+    return Asked({url: each for url, each in found.items() if url not in silences}, silences)
 
 
 @dataclass(frozen=True, slots=True)

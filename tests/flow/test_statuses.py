@@ -183,6 +183,21 @@ async def test_a_refusal_is_told_in_the_proxys_words_until_it_is_mended(tmp_path
         assert said(told.condition()) == ("True", "Programmed")
 
 
+async def test_who_refuses_a_listener_has_not_the_rule_of_its_routes_either(tmp_path: Path) -> None:
+    async with scene(tmp_path) as told:
+        proxy = await told.proxy()
+        while proxy.heard or proxy.listen():
+            response = proxy.heard[0]
+            if response.type_url == LISTENER:
+                proxy.refuse(response, "cannot bind: Address already in use")
+            else:
+                proxy.accept(response)
+        assert rollout(told.status()) == {"nacked": 1}
+        assert "Address already in use; free the port" in told.condition().message
+        told.write(SERVICE, rule(2))
+        assert rollout(await told.until_generation(2)) == {"nacked": 1}
+
+
 async def test_a_proxy_that_goes_while_it_is_waited_for_is_waited_for_no_more(
     tmp_path: Path,
 ) -> None:

@@ -185,6 +185,7 @@ def test_a_held_resource_follows_further_changes(warm: Stream) -> None:
 def test_a_held_resource_that_no_longer_names_the_cluster_goes(warm: Stream) -> None:
     add_b(warm)
     warm.publish(route("r", "a", content="3"))
+    assert Key(ROUTE, "r") not in warm.session.held
     assert hear(warm) == ["R r=3"]
 
 
