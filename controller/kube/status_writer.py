@@ -32,7 +32,7 @@ log: Any = structlog.get_logger("meltemi")
 SETTLING_S = 0.1
 """Seconds after a change before it is written: what proxies answer at once is written with it."""
 
-APART_S = 1.0
+APART_S = 0.5
 """Seconds between two writes of one object."""
 
 RATES: Mapping[Urgency, float] = {Urgency.PROBLEM: 20.0, Urgency.STATE: 20.0, Urgency.NUMBERS: 10.0}

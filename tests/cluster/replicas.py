@@ -1,0 +1,183 @@
+"""Replicas of Meltemi on a real API server that writes down who wrote what."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from meltemi.controller.crds import DEFINITIONS
+from meltemi.testing.control_plane import MeltemiProcess
+from tests.cluster.apiserver import ApiServer
+from tests.cluster.conftest import administrator
+from tests.cluster.definitions import define, send
+from tests.cluster.kubectl import Tool
+from tests.cluster.objects import KINDS, apply, definition
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+    from pathlib import Path
+
+    from kubernetes.aio.client import ApiClient
+
+PATIENCE_S = 60.0
+SYSTEM = "meltemi-system"
+POLICY = """{"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
+"rules": [{"level": "Metadata", "verbs": ["create", "update", "patch", "delete"]}]}"""
+USERS = ("one", "two", "three")
+"""Who may be a replica: each is known to the API server by a token of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A request that the API server has answered. ``resource`` is ``metarouters/status``, ``at``
+    in seconds since 1970.
+    """
+
+    user: str
+    verb: str
+    resource: str
+    name: str
+    code: int
+    at: float
+
+
+class Stage:
+    """An API server with Meltemi's definitions, and replicas on it."""
+
+    def __init__(self, server: ApiServer, admin: ApiClient, folder: Path) -> None:
+        self.server = server
+        self.admin = admin
+        self.kubectl = Tool(server.kubectl, server.kubeconfig, folder)
+        self._folder = folder
+
+    def replica(self, user: str, program: Sequence[str] = ("-m", "meltemi")) -> MeltemiProcess:
+        """A Meltemi that the API server knows by this name."""
+        folder = self._folder / user
+        folder.mkdir(exist_ok=True)
+        kubeconfig = folder / "kubeconfig"
+        kubeconfig.write_text(_kubeconfig(self.server, user))
+        options = ("--kube", "--kubeconfig", str(kubeconfig))
+        return MeltemiProcess(None, extra_args=options, folder=folder, program=program)
+
+    async def get(self, kind: str, name: str) -> dict[str, Any]:
+        found = KINDS[kind]
+        path = f"{found.path(found.versions[0], 'default')}/{name}"
+        return (await send(self.admin, "GET", path)).said
+
+    async def condition(self, kind: str, name: str, type: str = "Programmed") -> dict[str, Any]:
+        """A condition of an object; empty when it has none of that type."""
+        status = (await self.get(kind, name)).get("status", {})
+        found: dict[str, dict[str, Any]] = {each["type"]: each for each in status["conditions"]}
+        return found.get(type, {})
+
+    async def until_condition(
+        self, kind: str, name: str, reason: str, type: str = "Programmed"
+    ) -> dict[str, Any]:
+        """Until the object's current generation is said to be so."""
+        found: dict[str, Any] = {}
+
+        async def holds() -> bool:
+            body = await self.get(kind, name)
+            conditions = body.get("status", {}).get("conditions", ())
+            found.update({each["type"]: each for each in conditions}.get(type, {}))
+            now = body["metadata"]["generation"]
+            return (found.get("reason"), found.get("observedGeneration")) == (reason, now)
+
+        await until(holds, lambda: f"{kind} {name} is {found}, not {reason}")
+        return found
+
+    async def holder(self) -> str:
+        """Who leads, as the Lease says it; empty when nobody does."""
+        path = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases/meltemi"
+        answer = await send(self.admin, "GET", path)
+        return str(answer.said["spec"]["holderIdentity"]) if answer.status == 200 else ""
+
+    async def until_leads(self, replica: MeltemiProcess) -> None:
+        """Until a replica leads, by its own word."""
+
+        async def holds() -> bool:
+            return await metric(replica, "meltemi_leader") == 1
+
+        await until(holds, lambda: f"{replica.admin} does not lead")
+
+    def writes(self, resource: str, user: str = "") -> list[Write]:
+        """What was written to this resource so far, by anybody or a user of ``USERS``."""
+        found = map(_write, (self.server.folder / "audit.log").read_text().splitlines())
+        return [
+            each
+            for each in found
+            if each.resource == resource and each.user in ((user,) if user else USERS)
+        ]
+
+
+@asynccontextmanager
+async def staged(assets: Path, folder: Path) -> AsyncGenerator[Stage]:
+    """An API server of its own, with everything that Meltemi reads defined."""
+    (folder / "policy.json").write_text(POLICY)
+    (folder / "tokens.csv").write_text(
+        "".join(f'{user}-token,{user},{user},"system:masters"\n' for user in USERS)
+    )
+    flags = (
+        f"--audit-policy-file={folder / 'policy.json'}",
+        f"--audit-log-path={folder / 'audit.log'}",
+        f"--token-auth-file={folder / 'tokens.csv'}",
+    )
+    async with ApiServer(assets, folder, flags) as server, administrator(server) as admin:
+        await define(admin, [each.to_dict() for each in DEFINITIONS])
+        for kind in ("ServiceEntry", "DestinationRule", "VirtualService", "WorkloadEntry"):
+            await apply(admin, definition(KINDS[kind]))
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}}
+        await apply(admin, body)
+        yield Stage(server, admin, folder)
+
+
+async def until(holds: Callable[[], Awaitable[bool]], why: Callable[[], str]) -> None:
+    """Ask again and again; ``why`` says what is wrong when patience is over."""
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            # Other processes cannot set an event of ours.
+            while not await holds():  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise AssertionError(why()) from None
+
+
+async def metric(replica: MeltemiProcess, series: str) -> float | None:
+    """The value of one series; None when there is none."""
+    page = (await replica.get("/metrics")).body.decode()
+    found = [line for line in page.splitlines() if line.startswith(f"{series} ")]
+    return float(found[0].removeprefix(f"{series} ")) if found else None
+
+
+def _write(line: str) -> Write:
+    entry = json.loads(line)
+    about = entry.get("objectRef", {})
+    within = (about.get("resource", ""), about.get("subresource", ""))
+    return Write(
+        entry["user"]["username"],
+        entry["verb"],
+        "/".join(filter(None, within)),
+        about.get("name", ""),
+        entry.get("responseStatus", {}).get("code", 0),
+        datetime.fromisoformat(entry["stageTimestamp"]).timestamp(),
+    )
+
+
+def _kubeconfig(server: ApiServer, user: str) -> str:
+    return f"""apiVersion: v1
+kind: Config
+current-context: test
+clusters:
+- name: test
+  cluster: {{server: "{server.url}", certificate-authority: "{server.authority}"}}
+users:
+- name: {user}
+  user: {{token: {user}-token}}
+contexts:
+- name: test
+  context: {{cluster: test, user: {user}}}
+"""
