@@ -26,12 +26,12 @@ PACE_S = 5.0
 and a certificate that another replica made is served.
 """
 
-SLOW_S = 30.0
+SLOW_S = 15.0
 """Seconds between two looks at a configuration that we may not touch."""
 
 UNMAINTAINED = (
-    f"let Meltemi get, create and update the Secret {SECRET} in its own namespace, or give "
-    "MELTEMI_WEBHOOK_CERT and MELTEMI_WEBHOOK_KEY"
+    f"let Meltemi get and update the Secret {SECRET} in its own namespace and, where there is "
+    "none, create it; or set MELTEMI_WEBHOOK_CERT and MELTEMI_WEBHOOK_KEY"
 )
 UNREGISTERED = (
     f"apply the ValidatingWebhookConfiguration {NAME} (meltemi manifests webhook), and let "
