@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import shlex
+import sys
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,6 +15,7 @@ import pytest
 from meltemi.controller.client_token import ClientToken
 from meltemi.testing.control_plane import MeltemiProcess
 from meltemi.testing.dubbo import DubboClient, DubboServer
+from meltemi.testing.envoy import Envoy
 from meltemi.testing.envoy_binary import ENVOY_VERSION
 from meltemi.testing.ports import LOOPBACK, Address, free_port
 from meltemi.testing.standalone import standalone_envoy
@@ -20,14 +24,13 @@ from tests.cluster.apiserver import ApiServer
 from tests.cluster.conftest import administrator
 from tests.cluster.objects import KINDS, apply, definition, entry, router, subsets
 from tests.cluster.tokens import Issuer, Projected, lasting
+from tests.pages import blocks, elsewhere
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
 
     from kubernetes.aio.client import ApiClient
-
-    from meltemi.testing.envoy import Envoy
 
 pytestmark = [pytest.mark.cluster, pytest.mark.envoy]
 
@@ -140,3 +143,30 @@ async def test_an_envoy_with_a_token_that_is_not_good_is_told_and_comes_in_with_
         await envoy.wait_ready(PATIENCE_S)
         async with await DubboClient.open(Address(LOOPBACK, rig.port)) as client:
             await rig.answered_by(client, "v1")
+
+
+async def test_the_lines_of_the_page_bring_an_envoy_up(
+    assets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    *_, serve, connect, _ = (block.text for block in blocks("security.md"))
+    monkeypatch.chdir(tmp_path)
+    authority, port = Authority(), free_port()
+    written = files(tmp_path / "tls", authority.server(), authority)
+    for name, path in (("meltemi.crt", written.certificate), ("meltemi.key", written.key)):
+        path.rename(name)
+    (tmp_path / "cluster").mkdir()
+    async with ApiServer(assets, tmp_path / "cluster") as cluster:
+        token = Projected(tmp_path / "token", await Issuer(cluster).token("default"))
+        _, _, *flags = shlex.split(elsewhere(serve, {"18001": port}))
+        flags += ["--kubeconfig", str(cluster.kubeconfig)]
+        async with MeltemiProcess(None, extra_args=flags, folder=tmp_path) as meltemi:
+            line = elsewhere(connect, {"18001": port}).partition(">")[0]
+            line = line.replace("/var/run/secrets/meltemi/token", str(token.path))
+            line = line.replace("ca.crt", str(written.authority))
+            ran = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", *shlex.split(line), stdout=asyncio.subprocess.PIPE
+            )
+            made, _ = await ran.communicate()
+            async with Envoy(json.loads(made)) as envoy:
+                await envoy.wait_ready()
+            assert f"identity={spiffe('default')}" in meltemi.process.log_tail()
