@@ -1,4 +1,4 @@
-"""``meltemi serve`` and ``meltemi demo``: the commands that keep running."""
+"""``meltemi serve``: the server."""
 
 from __future__ import annotations
 
@@ -153,22 +153,3 @@ def _cluster(
     if selector and not is_selector(selector):
         fail(f"--selector is {selector!r}: write labels such as team=a,tier!=old")
     return KubeSource(connect, namespaces=namespaces, selector=selector)
-
-
-def demo(
-    stay: Annotated[bool, typer.Option("--stay", help="Keep it up until Ctrl-C.")] = False,
-) -> None:
-    """Watch rules take effect on live calls.
-
-    Starts sample services, a real Envoy and clients, edits rules while calls run, and takes about
-    a minute. The exit code is 0 only if all that it claims was observed.
-    """
-    try:
-        from meltemi.demo import main
-
-        code = main(stay=stay)
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("meltemi"):
-            raise
-        fail(f"the demo needs {error.name}, which is not installed: pip install 'meltemi[demo]'")
-    raise typer.Exit(code)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from meltemi import __main__
+from meltemi.demo import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -157,15 +158,19 @@ def test_serving_on_a_taken_port_cannot_reach_its_goal(examples: Path) -> None:
     assert b"Traceback" not in ran.stderr
 
 
-def fake_demo(monkeypatch: pytest.MonkeyPatch, main: Callable[[bool], int]) -> None:
-    """``meltemi.demo`` with another ``main``."""
+def fake_demo(monkeypatch: pytest.MonkeyPatch, main: Callable[[bool], int]) -> list[Wanted | None]:
+    """``meltemi.demo`` with another ``main``; which clusters it was asked for."""
     module = ModuleType("meltemi.demo")
+    asked: list[Wanted | None] = []
 
-    def call(*, stay: bool) -> int:
+    def call(*, stay: bool, kube: Wanted | None) -> int:
+        asked.append(kube)
         return main(stay)
 
     monkeypatch.setattr(module, "main", call, raising=False)
+    monkeypatch.setattr(module, "Wanted", Wanted, raising=False)
     monkeypatch.setitem(sys.modules, "meltemi.demo", module)
+    return asked
 
 
 def test_a_demo_without_its_extra_says_what_to_install(
@@ -186,6 +191,37 @@ def test_the_demo_decides_the_exit_code(run: Run, monkeypatch: pytest.MonkeyPatc
     fake_demo(monkeypatch, lambda stay: 1 if stay else 0)
     assert run("demo").exit_code == 0
     assert run("demo", "--stay").exit_code == 1
+
+
+def test_the_demo_is_told_which_cluster_is_wanted(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = fake_demo(monkeypatch, lambda _: 0)
+    there = ("--kubeconfig", "file", "--context", "kind", "--namespace", "play", "--yes")
+    for options in ((), ("--kube",), ("--kube", "--local"), ("--kube", *there)):
+        assert run("demo", *options).exit_code == 0
+    assert asked == [
+        None,
+        Wanted(),
+        Wanted(local=True),
+        Wanted("file", "kind", "play", yes=True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--local",), "go with --kube"),
+        (("--namespace", "play"), "go with --kube"),
+        (("--kube", "--local", "--context", "kind"), "--local is a cluster of the demo's own"),
+    ],
+)
+def test_options_of_the_demo_that_make_no_sense_are_refused(
+    run: Run, options: tuple[str, ...], told: str
+) -> None:
+    result = run("demo", *options)
+    assert result.exit_code == 2
+    assert told in result.stderr
 
 
 def test_machines_that_it_was_not_made_for_are_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
