@@ -44,6 +44,11 @@ WAITING = 1_000
 PATIENCE = 5.0
 """Seconds for a review, waiting included."""
 
+QUIET = 5.0
+"""Seconds without a failure after which failing is over: a busy API server refuses some reviews and
+answers others.
+"""
+
 NEXT_STEP = (
     "proxies that are connected stay so; others are let in when the API server answers, and lets "
     "Meltemi create tokenreviews.authentication.k8s.io"
@@ -78,7 +83,7 @@ class TokenReviews:
         self._cache = TokenCache()
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._asking: dict[bytes, asyncio.Task[Verified]] = {}
-        self._failing = False
+        self._failed: float | None = None
 
     async def verify(self, token: str) -> Verified:
         """Whose it is.
@@ -181,11 +186,14 @@ class TokenReviews:
 
     def _tell(self, wrong: str) -> None:
         """When it begins to fail, and when that is over."""
-        if wrong and not self._failing:
-            log.error("tokens.unanswered", error=wrong, next_step=NEXT_STEP)
-        elif self._failing and not wrong:
+        now = monotonic()
+        if wrong:
+            if self._failed is None:
+                log.error("tokens.unanswered", error=wrong, next_step=NEXT_STEP)
+            self._failed = now
+        elif self._failed is not None and now - self._failed >= QUIET:
             log.info("tokens.answered")
-        self._failing = bool(wrong)
+            self._failed = None
 
 
 @asynccontextmanager

@@ -156,6 +156,22 @@ async def test_nothing_but_discovery_is_offered(tmp_path: Path) -> None:
         assert (code, rig.asked) == (grpc.StatusCode.UNIMPLEMENTED, 0)
 
 
+async def test_a_replaced_certificate_counts_from_the_next_handshake_on(tmp_path: Path) -> None:
+    async with serving(tmp_path) as rig, rig.channel() as before:
+        rig.answering.set()
+        client = Client(before)
+        await client.introduce(CLUSTER, {})
+        await client.hear()
+        rig.authority = Authority("another one")
+        files(tmp_path, rig.authority.server(), rig.authority)
+        async with rig.channel() as after:
+            newcomer = Client(after)
+            await newcomer.introduce(CLUSTER, {})
+            assert (await newcomer.hear()).names == ("a",)
+        rig.group.publish(Snapshot.of([cluster("b")]), {cluster("b").key, cluster("a").key})
+        assert (await client.hear()).names == ("b",)
+
+
 async def test_plaintext_is_no_way_in(tmp_path: Path) -> None:
     async with (
         serving(tmp_path) as rig,

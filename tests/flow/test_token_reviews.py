@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -179,8 +179,9 @@ async def test_a_token_that_cannot_be_good_is_not_shown_to_the_server(world: Wor
     ],
 )
 async def test_a_server_that_gives_no_answer_refuses_nobody_for_good(
-    world: World, code: int, text: str, logged: str
+    world: World, code: int, text: str, logged: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(module, "QUIET", 0.0)
     world.code, world.text = code, text
     mine = token()
     with capture_logs() as logs:
@@ -193,6 +194,16 @@ async def test_a_server_that_gives_no_answer_refuses_nobody_for_good(
     assert events == ["tokens.unanswered", "tokens.answered"], "each once"
     assert logged in logs[0]["error"]
     assert world.checked == {("unknown", "review"): 2, ("accepted", "review"): 1}
+
+
+async def test_a_server_that_answers_now_and_then_does_not_fill_the_log(world: World) -> None:
+    with capture_logs() as logs:
+        for number in range(10):
+            world.code = 429 if number % 2 == 0 else 200
+            with suppress(UnverifiableError):
+                await world.whose(token(number))
+    assert world.checked == {("unknown", "review"): 5, ("accepted", "review"): 5}
+    assert [log["event"] for log in logs] == ["tokens.unanswered"]
 
 
 async def test_a_silent_server_is_not_waited_for_long(
