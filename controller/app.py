@@ -16,8 +16,11 @@ from prometheus_client import disable_created_metrics
 from meltemi.controller import collector, logs, settings
 from meltemi.controller.admin.server import serve_admin
 from meltemi.controller.descriptors import room_for
+from meltemi.controller.health.ports import Port
+from meltemi.controller.health.replica import ReplicaHealth
 from meltemi.controller.kube.replica import Replica
 from meltemi.controller.kube.token_reviews import token_reviews
+from meltemi.controller.manifests.wish import NAME, Wish
 from meltemi.controller.plane import ControlPlane
 from meltemi.controller.sources import SourceError
 from meltemi.controller.sources.files import FilesSource
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 
     from kubernetes.aio.client import Configuration
 
-    from meltemi.controller.admin.security import AdminSecurity
+    from meltemi.controller.health.ports import PortName
     from meltemi.controller.identity import Security, Verify
     from meltemi.controller.sources.kube import KubeSource
     from meltemi.protocols.registry import Registry
@@ -74,7 +77,9 @@ def serve(
             source.require()
         with asyncio.Runner(loop_factory=new_loop) as runner:
             reviews = _reviews(configured.security, connect, plane)
-            runner.run(_run(plane, replica, reviews, admission, xds, admin, configured.admin))
+            health = _health(plane, source, configured, connect, {"xds": xds, "webhook": webhook})
+            served = serve_admin(plane, *admin, configured.admin, health)
+            runner.run(_run(plane, replica, reviews, admission, xds, served))
     except BaseExceptionGroup as group:
         return _failed(_first(group))
     except (SourceError, ValueError, OSError) as error:
@@ -151,14 +156,41 @@ def _admission(
     return serving_webhook(connect, plane, registry, configured, *address)
 
 
+def _health(
+    plane: ControlPlane,
+    source: FilesSource | KubeSource,
+    configured: settings.Settings,
+    connect: Callable[[], Awaitable[Configuration]] | None,
+    addresses: Mapping[PortName, tuple[str, int] | None],
+) -> ReplicaHealth:
+    """What this process says of its own health. Raises ValueError for a namespace that is none."""
+    tokens, wish = configured.security.tokens, None
+    if connect is not None:
+        wish = Wish(
+            image=NAME,
+            namespace=configured.instance.namespace,
+            watched=() if isinstance(source, FilesSource) else source.namespaces,
+            webhook=addresses.get("webhook") is not None,
+            tokens=tokens is not None,
+        )
+    ports = [
+        Port(name, *address, tls=name == "webhook" or configured.security.tls is not None)
+        for name, address in addresses.items()
+        if address is not None
+    ]
+    if tokens is not None:
+        host, _, port = tokens.address.rpartition(":")
+        ports.append(Port("token-xds", host.strip("[]"), int(port), tls=True))
+    return ReplicaHealth(plane, source, configured, ports, connect, wish)
+
+
 async def _run(
     plane: ControlPlane,
     replica: Replica | None,
     reviews: AbstractAsyncContextManager[Verify | None],
     admission: AbstractAsyncContextManager[None],
     xds: tuple[str, int],
-    admin: tuple[str, int],
-    security: AdminSecurity,
+    admin: AbstractAsyncContextManager[int],
 ) -> None:
     stop = asyncio.Event()
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
@@ -176,7 +208,7 @@ async def _run(
     at = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     duties = nullcontext() if replica is None else replica.running(plane)
     async with (
-        serve_admin(plane, *admin, security),
+        admin,
         reviews as verify,
         admission,  # until the last stream has ended: others may not know yet that we leave
         plane.running(at, verify),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from meltemi.controller.admin.access import Grant
+    from meltemi.controller.health.replica import ReplicaHealth
     from meltemi.controller.objects import Identity
     from meltemi.controller.plane import ControlPlane
     from meltemi.controller.proxies import Member
@@ -32,10 +33,16 @@ if TYPE_CHECKING:
 
 
 def application(
-    plane: ControlPlane, tokens: Path | None = None, *, closed: bool = False
+    plane: ControlPlane,
+    tokens: Path | None = None,
+    *,
+    closed: bool = False,
+    health: ReplicaHealth | None = None,
 ) -> Starlette:
-    """All pages; with ``tokens`` for those who have one, ``closed`` for nobody."""
-    pages = Pages(plane)
+    """All pages; with ``tokens`` for those who have one, ``closed`` for nobody. ``health`` has a
+    page where it is looked after.
+    """
+    pages = Pages(plane, health)
     answers = {
         "healthz": pages.healthz,
         "readyz": pages.readyz,
@@ -44,6 +51,7 @@ def application(
         "findings": pages.findings,
         "objects": pages.objects,
         "config": pages.config,
+        "check": pages.check,
     }
     routes = [Route(f"/{name}", page) for name, page in answers.items()]
     return Starlette(routes=routes, middleware=[Middleware(Guard, tokens=tokens, closed=closed)])
@@ -52,8 +60,9 @@ def application(
 class Pages:
     """The pages of one control plane."""
 
-    def __init__(self, plane: ControlPlane) -> None:
+    def __init__(self, plane: ControlPlane, health: ReplicaHealth | None) -> None:
         self._plane = plane
+        self._health = health
 
     async def healthz(self, _: Request) -> Response:
         """An event loop that is stuck does not answer."""
@@ -72,6 +81,14 @@ class Pages:
             raise HTTPException(403, "the metrics are of all namespaces")
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(self._plane.metrics.registry), media_type=content_type)
+
+    async def check(self, request: Request) -> Response:
+        """``HealthRecord``, for those who may see everything."""
+        if not _grant(request).everything:
+            raise HTTPException(403, "the health of the installation is of all namespaces")
+        if self._health is None:
+            raise HTTPException(404, "nobody looks after the health of this server")
+        return JSONResponse(await self._health.report())
 
     async def proxies(self, request: Request) -> Response:
         """``[StreamRecord]``; ``?id=`` and ``?namespace=`` narrow it."""

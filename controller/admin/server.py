@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     import uvicorn
+    from starlette.types import ASGIApp
 
+    from meltemi.controller.health.replica import ReplicaHealth
     from meltemi.controller.plane import ControlPlane
 
 RELOAD = 30.0
@@ -31,7 +33,11 @@ log: Any = structlog.get_logger("meltemi")
 
 @asynccontextmanager
 async def serve_admin(
-    plane: ControlPlane, host: str, port: int, security: AdminSecurity | None = None
+    plane: ControlPlane,
+    host: str,
+    port: int,
+    security: AdminSecurity | None = None,
+    health: ReplicaHealth | None = None,
 ) -> AsyncGenerator[int]:
     """Serve while the context lasts; gives the port.
 
@@ -41,7 +47,8 @@ async def serve_admin(
     security = security or AdminSecurity()
     if security.tokens is not None:
         read_tokens(security.tokens)
-    config = _config(plane, security, host)
+    pages = application(plane, security.tokens, closed=security.closed(host), health=health)
+    config = _config(pages, security)
     if security.closed(host):
         log.warning("admin.closed", admin=f"{host}:{port}", next_step=CLOSED)
     elif not (is_loopback(host) or config.is_ssl):
@@ -55,12 +62,8 @@ async def serve_admin(
                 reloading.cancel()
 
 
-def _config(plane: ControlPlane, security: AdminSecurity, host: str) -> uvicorn.Config:
-    config = quiet(
-        application(plane, security.tokens, closed=security.closed(host)),
-        ssl_certfile=security.certificate,
-        ssl_keyfile=security.key,
-    )
+def _config(pages: ASGIApp, security: AdminSecurity) -> uvicorn.Config:
+    config = quiet(pages, ssl_certfile=security.certificate, ssl_keyfile=security.key)
     try:
         config.load()
     except OSError as error:  # ssl.SSLError is one

@@ -17,13 +17,17 @@ ADDRESS = "give an address of this machine, and a port that this user may open"
 START = "look at the log: the server should listen there"
 
 
+PortName = Literal["xds", "token-xds", "admin", "webhook"]
+"""The option of ``meltemi serve`` that opens it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Port:
-    """``option`` is the one of ``meltemi serve``, which says what is spoken there: xds and
-    token-xds HTTP/2, admin HTTP, webhook HTTPS. ``tls``: whether files for it are given.
+    """``option`` says what is spoken there: xds and token-xds HTTP/2, admin HTTP, webhook HTTPS.
+    ``tls``: whether files for it are given.
     """
 
-    option: Literal["xds", "token-xds", "admin", "webhook"]
+    option: PortName
     host: str
     port: int
     tls: bool = False

@@ -86,9 +86,9 @@ async def _greeted(
         return Probed("served")
     if port.option == "admin":
         writer.write(_HEALTH)
-        good = (await reader.readline()).startswith(b"HTTP/1.1 200")
-        good = good and (await reader.readuntil(b"\r\n\r\nok\n")) != b""
-        return Probed("served") if good else Probed("foreign", "it has no page /healthz")
+        await reader.readuntil(b"HTTP/1.1 200 ")
+        await reader.readuntil(b"\r\n\r\nok\n")
+        return Probed("served")
     writer.write(_PREFACE)
     frame = await reader.readexactly(9)
     good = frame[3] == _SETTINGS

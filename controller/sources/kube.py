@@ -74,6 +74,7 @@ class KubeSource:
         idle: float = IDLE_S,
         changed: Callable[[Reflector], None] = lambda _: None,
     ) -> None:
+        self.namespaces = tuple(namespaces)
         self._connect = connect
         self._watched = tuple(
             _Key(kind, namespace)

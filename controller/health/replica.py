@@ -1,0 +1,143 @@
+"""What a running replica knows of its own health, and of its cluster's."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from importlib.metadata import version
+from itertools import chain
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING, TypedDict
+
+from kubernetes.aio.config import ConfigException
+
+from meltemi.controller.health.cluster import Cluster
+from meltemi.controller.health.files import file_results
+from meltemi.controller.health.ports import Port, port_results
+from meltemi.controller.health.probing import probe
+from meltemi.controller.health.result import ResultRecord, error
+from meltemi.controller.health.running import Check, run
+from meltemi.controller.health.serving import Connected, proxy_results, source_results
+from meltemi.controller.kube.api import Api
+from meltemi.xds.status import State
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
+
+    from kubernetes.aio.client import Configuration
+
+    from meltemi.controller.health.result import Name, Result
+    from meltemi.controller.manifests.wish import Wish
+    from meltemi.controller.plane import ControlPlane
+    from meltemi.controller.settings import Settings
+    from meltemi.controller.sources import Source
+
+FRESH_S = 5.0
+"""Seconds for which an answer is given again: however often it is asked for, the API server and the
+event loop notice little of it.
+"""
+
+IDLE_S = 5.0
+"""Seconds of silence after which a request to the API server has failed."""
+
+CONNECT = "mount a service account's token, or say with --kubeconfig how to reach it"
+
+
+class HealthRecord(TypedDict):
+    """``replica`` is its name among all."""
+
+    version: str
+    replica: str
+    results: list[ResultRecord]
+
+
+class ReplicaHealth:
+    """Of one process. ``ports`` are those that it should listen on. ``connect`` to the cluster that
+    it runs in, and ``wish`` what it needs there; None where it serves files.
+    """
+
+    def __init__(
+        self,
+        plane: ControlPlane,
+        source: Source,
+        settings: Settings,
+        ports: Iterable[Port] = (),
+        connect: Callable[[], Awaitable[Configuration]] | None = None,
+        wish: Wish | None = None,
+    ) -> None:
+        self._plane = plane
+        self._source = source
+        self._settings = settings
+        self._ports = tuple(ports)
+        self._connect = connect
+        self._wish = wish
+        self._looking = asyncio.Lock()
+        self._found: tuple[Result, ...] = ()
+        self._until = -inf
+
+    async def report(self) -> HealthRecord:
+        """How it is now, or was a moment ago."""
+        async with self._looking:
+            if monotonic() >= self._until:
+                self._found = await self._look()
+                self._until = monotonic() + FRESH_S
+        return {
+            "version": version("meltemi"),
+            "replica": self._settings.instance.name,
+            "results": [each.to_dict() for each in self._found],
+        }
+
+    async def _look(self) -> tuple[Result, ...]:
+        checks = (
+            Check("source", self._look_at_source),
+            Check("ports", self._look_at_ports),
+            Check("certificates", self._look_at_certificates),
+            Check("proxies", self._look_at_proxies),
+        )
+        of_cluster, own = await asyncio.gather(self._look_at_cluster(), run(checks))
+        return of_cluster + own
+
+    async def _look_at_cluster(self) -> tuple[Result, ...]:
+        """What its service account may see: not the definitions, of which the source tells."""
+        if self._connect is None or self._wish is None:
+            return ()
+        try:
+            api = await Api.connected(self._connect, idle=IDLE_S)
+        except (ConfigException, OSError) as refused:
+            return (error("api", f"no API server is configured: {refused}", CONNECT),)
+        names: list[Name] = ["istio", "rbac", "lease", "replicas"]
+        if self._wish.webhook:
+            names.append("webhook")
+        try:
+            cluster = Cluster(api, self._wish, lease=self._settings.instance.service)
+            return (await cluster.look(names)).results
+        finally:
+            await api.close()
+
+    async def _look_at_source(self) -> Iterable[Result]:
+        return source_results([*self._source.followed()], ready=self._plane.ready)
+
+    async def _look_at_ports(self) -> Iterable[Result]:
+        found = await asyncio.gather(*map(probe, self._ports))
+        pairs = zip(self._ports, found, strict=True)
+        return chain.from_iterable(port_results(*pair, running=True) for pair in pairs)
+
+    async def _look_at_certificates(self) -> Iterable[Result]:
+        return file_results(self._settings, datetime.now(UTC))
+
+    async def _look_at_proxies(self) -> Iterable[Result]:
+        return proxy_results([*self._connected()])
+
+    def _connected(self) -> Iterator[Connected]:
+        members = self._plane.members()
+        by_group = {each.group: each for each in members.values()}
+        lacking = {
+            group: tuple(lack.protocol for lack in member.lacking(group))
+            for group, member in by_group.items()
+        }
+        for number, stream in self._plane.status.numbered().items():
+            if (member := members.get(number)) is not None:
+                refused = any(each.state[0] is State.NACKED for each in stream.types.values())
+                node = stream.node
+                yield Connected(node.id, node.version, refused, lacking[member.group])
