@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from meltemi.controller.nodes import profile
@@ -25,33 +25,33 @@ if TYPE_CHECKING:
     from meltemi.protocols.registry import Registry
 
 
-@dataclass(frozen=True, slots=True)
 class Trial:
     """``store`` is the live one, which is only read."""
 
-    store: Store
-    registry: Registry
-    settings: Settings
+    def __init__(self, store: Store, registry: Registry, settings: Settings) -> None:
+        self._store = store
+        self._registry = registry
+        self._settings = settings
+        self._stock = profile(preset(), registry).group
 
     def run(self, decoded: Decoded) -> Generator[None, None, tuple[Problem, ...]]:
         """What is wrong with the object beside the others that there are: compiled for stock
         proxies as ``meltemi validate`` does, but of the hosts that it is about alone. The caller
         may do other work between two pieces; what is found is of the moment of the first.
         """
-        hosts = self.store.concerns(decoded) | frozenset(self._users(decoded))
+        hosts = self._store.concerns(decoded) | frozenset(self._users(decoded))
         mesh = self._mesh(decoded, hosts)
         compiler = Compiler(
-            self.registry,
+            self._registry,
             mesh,
-            check_interval=self.settings.health_check_interval,
-            allowed=self.settings.allowed,
-            exposed=self.settings.security.exposed,
+            check_interval=self._settings.health_check_interval,
+            allowed=self._settings.allowed,
+            exposed=self._settings.security.exposed,
         )
         compiler.lint(hosts)
-        stock = profile(preset(), self.registry).group
         selected = frozenset(f"*/{host}" for host in hosts)
         for namespace in sorted(namespaces(mesh)):
-            key = replace(stock, namespace=namespace, bind=NOWHERE, services=selected)
+            key = replace(self._stock, namespace=namespace, bind=NOWHERE, services=selected)
             yield from compiler.open(key)
         about = decoded.identity.ref()
         return tuple(each for each in compiler.problems() if each.about.object == about)
@@ -62,19 +62,19 @@ class Trial:
             if isinstance(value, Application):
                 speaking = (
                     host
-                    for host, services in self.store.mesh.services.items()
+                    for host, services in self._store.mesh.services.items()
                     if any(p.protocol == value.protocol for s in services for p in s.ports)
                 )
                 yield from [host for host in [next(speaking, "")] if host]
 
     def _mesh(self, decoded: Decoded, hosts: frozenset[str]) -> Mesh:
         """The hosts with the object as it would be, and those that their rules lead to."""
-        supposed, live = Store(), self.store.mesh
-        supposed.apply(map(Upsert, self.store.about(hosts)))
+        supposed, live = Store(), self._store.mesh
+        supposed.apply(map(Upsert, self._store.about(hosts)))
         supposed.apply((Upsert(decoded),))
         rules = (rule for host in hosts for rule in supposed.mesh.rules.get(host, ()))
         reached = {destination.host for rule in rules for destination in destinations(rule)}
-        supposed.apply(map(Upsert, self.store.about(reached - hosts)))
+        supposed.apply(map(Upsert, self._store.about(reached - hosts)))
         return replace(
             supposed.mesh,
             endpoints=_endpoints(supposed.mesh, live),
