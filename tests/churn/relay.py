@@ -39,6 +39,12 @@ class Relay:
         """From now on connections are passed on again."""
         self._whole = True
 
+    def turn(self, upstream: Address) -> None:
+        """From now on pass on to another one: every connection ends, and may come again."""
+        self._upstream = upstream
+        self.cut()
+        self.mend()
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open.add(writer)
         try:
