@@ -7,6 +7,7 @@ import signal
 import sys
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,6 @@ from meltemi.controller import collector, logs, settings
 from meltemi.controller.admin.server import serve_admin
 from meltemi.controller.descriptors import room_for
 from meltemi.controller.health.ports import Port
-from meltemi.controller.health.replica import ReplicaHealth
 from meltemi.controller.kube.replica import Replica
 from meltemi.controller.kube.token_reviews import token_reviews
 from meltemi.controller.manifests.wish import NAME, Wish
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from kubernetes.aio.client import Configuration
 
     from meltemi.controller.health.ports import PortName
+    from meltemi.controller.health.replica import ReplicaHealth
     from meltemi.controller.identity import Security, Verify
     from meltemi.controller.sources.kube import KubeSource
     from meltemi.protocols.registry import Registry
@@ -162,7 +163,7 @@ def _health(
     configured: settings.Settings,
     connect: Callable[[], Awaitable[Configuration]] | None,
     addresses: Mapping[PortName, tuple[str, int] | None],
-) -> ReplicaHealth:
+) -> Callable[[], ReplicaHealth]:
     """What this process says of its own health. Raises ValueError for a namespace that is none."""
     tokens, wish = configured.security.tokens, None
     if connect is not None:
@@ -181,7 +182,15 @@ def _health(
     if tokens is not None:
         host, _, port = tokens.address.rpartition(":")
         ports.append(Port("token-xds", host.strip("[]"), int(port), tls=True))
-    return ReplicaHealth(plane, source, configured, ports, connect, wish)
+
+    @cache
+    def health() -> ReplicaHealth:
+        # Its libraries take 10 MB, and many never ask.
+        from meltemi.controller.health.replica import ReplicaHealth
+
+        return ReplicaHealth(plane, source, configured, ports, connect, wish)
+
+    return health
 
 
 async def _run(

@@ -37,7 +37,7 @@ def application(
     tokens: Path | None = None,
     *,
     closed: bool = False,
-    health: ReplicaHealth | None = None,
+    health: Callable[[], ReplicaHealth] | None = None,
 ) -> Starlette:
     """All pages; with ``tokens`` for those who have one, ``closed`` for nobody. ``health`` has a
     page where it is looked after.
@@ -60,7 +60,7 @@ def application(
 class Pages:
     """The pages of one control plane."""
 
-    def __init__(self, plane: ControlPlane, health: ReplicaHealth | None) -> None:
+    def __init__(self, plane: ControlPlane, health: Callable[[], ReplicaHealth] | None) -> None:
         self._plane = plane
         self._health = health
 
@@ -88,7 +88,7 @@ class Pages:
             raise HTTPException(403, "the health of the installation is of all namespaces")
         if self._health is None:
             raise HTTPException(404, "nobody looks after the health of this server")
-        return JSONResponse(await self._health.report())
+        return JSONResponse(await self._health().report())
 
     async def proxies(self, request: Request) -> Response:
         """``[StreamRecord]``; ``?id=`` and ``?namespace=`` narrow it."""

@@ -15,7 +15,7 @@ from meltemi.controller.http_server import listening, quiet
 from meltemi.xds.loopback import is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
     import uvicorn
     from starlette.types import ASGIApp
@@ -37,7 +37,7 @@ async def serve_admin(
     host: str,
     port: int,
     security: AdminSecurity | None = None,
-    health: ReplicaHealth | None = None,
+    health: Callable[[], ReplicaHealth] | None = None,
 ) -> AsyncGenerator[int]:
     """Serve while the context lasts; gives the port.
 
