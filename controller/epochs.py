@@ -7,9 +7,8 @@ told elsewhere. A stream that is behind in nothing is not looked at.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from meltemi.xds.resource import CLUSTER, ENDPOINT, LISTENER
@@ -17,7 +16,7 @@ from meltemi.xds.session import Acked, Nacked, Pushed
 from meltemi.xds.status import SUSPECTS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from meltemi.xds.resource import Key, TypeUrl
     from meltemi.xds.session import Event, Session
@@ -65,9 +64,23 @@ class Turned(NamedTuple):
     held: Mapping[Group, frozenset[Key]]
 
 
-class _Proxy(NamedTuple):
-    group: Group
+@dataclass(slots=True, eq=False)
+class _Proxy:
+    """``streams`` are the numbers of its open streams."""
+
+    group: _Group
     node: str
+    streams: tuple[int, ...] = ()
+    lag: Lag = NONE
+
+
+@dataclass(slots=True, eq=False)
+class _Group:
+    """``lags``: how many proxies have which; those that have none are left out."""
+
+    number: Group
+    proxies: dict[str, _Proxy] = field(default_factory=dict["str", "_Proxy"])
+    lags: dict[Lag, int] = field(default_factory=dict["Lag", "int"])
 
 
 class _Stream(NamedTuple):
@@ -75,12 +88,13 @@ class _Stream(NamedTuple):
     proxy: _Proxy
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Behind:
     """A stream that is behind: by type the first and the last epoch that it is to accept, how far
     each unanswered response goes in its type, and since when what is held back is.
 
-    ``kept``: types of which a refusal accuses more than is remembered of it.
+    ``kept``: types of which a refusal accuses more than is remembered of it. ``since``: when the
+    oldest of the changes arrived that it is behind of, None if that is no change.
     """
 
     epochs: dict[TypeUrl, tuple[int, int]] = field(
@@ -90,11 +104,15 @@ class _Behind:
         default_factory=dict["str", "tuple[TypeUrl, int]"]
     )
     held: dict[Key, int] = field(default_factory=dict["Key", "int"])
-    kept: set[TypeUrl] = field(default_factory=set["TypeUrl"])
+    kept: frozenset[TypeUrl] = frozenset()
+    since: float | None = None
 
     @property
     def lag(self) -> Lag:
         """As others see it."""
+        if len(self.epochs) == 1 and not self.held:  # as nearly always
+            [(type_url, (first, _))] = self.epochs.items()
+            return _alone(type_url, first)
         behind = frozenset((type_url, first) for type_url, (first, _) in self.epochs.items())
         return Lag(behind, frozenset(self.held))
 
@@ -105,36 +123,34 @@ class _Behind:
 
     def hold(self, held: Collection[Key], now: int) -> None:
         """This is held back now; what was and is not any more is due."""
+        if not (held or self.held):
+            return
         for key in [key for key in self.held if key not in held]:
             self.concern(key.type_url, self.held.pop(key), now)
         for key in held:
             self.held.setdefault(key, now)
 
-    def inherit(self, session: Session[Any], oldest: int, now: int, answered: TypeUrl = "") -> None:
-        """What is due because of something that the stream was behind of is as old as that: a
-        proxy asks for the routes of a listener when it has the listener.
+    def pushed(self, event: Pushed, now: int) -> None:
+        """A response carries everything of its type up to now. One of a type that the stream is not
+        behind of comes of something that it is behind of: a proxy asks for the routes of a listener
+        when it has the listener.
         """
-        for type_url in session.types:
-            if type_url != answered and type_url not in self.epochs and session.owes(type_url):
-                self.concern(type_url, oldest, now)
+        if event.type_url not in self.epochs and (oldest := self._oldest) is not None:
+            self.concern(event.type_url, oldest, now)
+        self.carried[event.nonce] = (event.type_url, now)
 
-    def answer(self, event: Acked | Nacked) -> None:
+    def answered(self, event: Acked | Nacked, session: Session[Any], now: int) -> None:
         """A response is answered, and all of its type before it."""
-        type_url = event.type_url
-        self.kept.discard(type_url)
+        type_url, oldest = event.type_url, self._oldest
+        self.kept -= {type_url}
         if isinstance(event, Nacked) and not event.named and len(event.suspects) > SUSPECTS:
-            self.kept.add(type_url)
-            return
-        if event.nonce not in self.carried:
-            return
-        upto = self.carried[event.nonce][1]
-        for nonce in [n for n, sent in self.carried.items() if sent[0] == type_url]:
-            del self.carried[nonce]
-            if nonce == event.nonce:
-                break
-        first, last = self.epochs.pop(type_url, (upto, upto))
-        if upto < last:
-            self.epochs[type_url] = (max(first, upto + 1), last)
+            self.kept |= {type_url}
+        elif event.nonce in self.carried:
+            self._accept(type_url, event.nonce)
+        if type_url in ROOTS and oldest is not None:
+            for child in session.types:
+                if child not in self.epochs and child != type_url and session.owes(child):
+                    self.concern(child, oldest, now)
 
     def forget(self, session: Session[Any]) -> None:
         """Types of which the stream is owed nothing, and nothing is unanswered."""
@@ -142,17 +158,39 @@ class _Behind:
             if session.owes(type_url) is False and type_url not in self.kept:
                 del self.epochs[type_url]
 
+    @property
+    def _oldest(self) -> int | None:
+        return min((first for first, _ in self.epochs.values()), default=None)
+
+    def _accept(self, type_url: TypeUrl, nonce: str) -> None:
+        upto = self.carried[nonce][1]
+        for each in [each for each, sent in self.carried.items() if sent[0] == type_url]:
+            del self.carried[each]
+            if each == nonce:
+                break
+        first, last = self.epochs.pop(type_url, (upto, upto))
+        if upto < last:
+            self.epochs[type_url] = (max(first, upto + 1), last)
+
+
+@lru_cache(maxsize=256)
+def _alone(type_url: TypeUrl, first: int) -> Lag:
+    return Lag(frozenset({(type_url, first)}))
+
 
 class Epochs:
-    """The streams by number, and the proxies behind them: one with several streams counts once."""
+    """The streams by number, and the proxies behind them: one with several streams counts once.
 
-    def __init__(self) -> None:
+    ``observe`` hears of each stream that has accepted changes how many seconds that took, from the
+    arrival of the oldest of them.
+    """
+
+    def __init__(self, observe: Callable[[float], object] = lambda _: None) -> None:
         self.now = 0
+        self._observe = observe
         self._streams: dict[int, _Stream] = {}
-        self._proxies: dict[Group, dict[str, tuple[int, ...]]] = {}
+        self._groups: dict[Group, _Group] = {}
         self._behind: dict[int, _Behind] = {}
-        self._lags: dict[_Proxy, Lag] = {}
-        self._counts: dict[Group, Counter[Lag]] = {}
         self._turned_groups: set[Group] = set()
         self._turned_epochs: dict[tuple[Group, TypeUrl], int] = {}
         self._turned_held: dict[Group, set[Key]] = {}
@@ -171,21 +209,23 @@ class Epochs:
 
     def proxies(self, group: Group) -> int:
         """How many there are."""
-        return len(self._proxies.get(group, ()))
+        found = self._groups.get(group)
+        return len(found.proxies) if found else 0
 
     def lags(self, group: Group) -> Mapping[Lag, int]:
         """How many proxies have which lag; those that have none are left out."""
-        return self._counts.get(group, Counter())
+        found = self._groups.get(group)
+        return found.lags if found else {}
 
     def session(self, stream: int) -> tuple[Group, Session[Any]]:
         """Of a stream, with the group of its proxy."""
         found = self._streams[stream]
-        return found.proxy.group, found.session
+        return found.proxy.group.number, found.session
 
     def lag(self, stream: int) -> tuple[Group, str, Lag]:
         """The group, the name and the lag of the proxy of a stream."""
         proxy = self._streams[stream].proxy
-        return proxy.group, proxy.node, self._lags.get(proxy, NONE)
+        return proxy.group.number, proxy.node, proxy.lag
 
     def take_turned(self) -> Turned:
         """What changed since the last call."""
@@ -200,10 +240,10 @@ class Epochs:
 
     def opened(self, stream: int, group: Group, node: str, session: Session[Any]) -> None:
         """A stream of a proxy: it has accepted nothing yet."""
-        proxy = _Proxy(group, node)
+        found = self._groups.setdefault(group, _Group(group))
+        proxy = found.proxies.setdefault(node, _Proxy(found, node))
+        proxy.streams = (*proxy.streams, stream)
         self._streams[stream] = _Stream(session, proxy)
-        streams = self._proxies.setdefault(group, {})
-        streams[node] = (*streams.get(node, ()), stream)
         self._turned_groups.add(group)
         behind = self._behind[stream] = _Behind()
         for type_url in [each for each in ROOTS if each in session.types] or session.types:
@@ -212,62 +252,64 @@ class Epochs:
 
     def closed(self, stream: int) -> None:
         """It has ended."""
-        found = self._streams.pop(stream, None)
-        if found is None:
+        if (found := self._streams.pop(stream, None)) is None:
             return
         self._behind.pop(stream, None)
-        group, node = proxy = found.proxy
-        self._turned_groups.add(group)
-        streams = self._proxies[group]
-        if left := tuple(each for each in streams[node] if each != stream):
-            streams[node] = left
-        else:
-            del streams[node]
+        proxy, group = found.proxy, found.proxy.group
+        proxy.streams = tuple(each for each in proxy.streams if each != stream)
         self._count(proxy)
-        if not streams:
-            del self._proxies[group]
+        self._turned_groups.add(group.number)
+        if not proxy.streams:
+            del group.proxies[proxy.node]
+        if not group.proxies:
+            del self._groups[group.number]
 
-    def published(self, streams: Iterable[Stream], types: Collection[TypeUrl]) -> None:
-        """A round changed these types for these streams; it is the epoch ``now``."""
+    def published(
+        self, streams: Iterable[Stream], types: Collection[TypeUrl], arrived: float | None = None
+    ) -> None:
+        """A round changed these types for these streams; it is the epoch ``now``. ``arrived``: when
+        the oldest of the changes came that caused it.
+        """
         for stream in streams:
             session = stream.session
             concerned = [type_url for type_url in types if session.owes(type_url)]
             if not (concerned or session.held):
                 continue
-            behind = self._behind.setdefault(stream.number, _Behind())
+            if (behind := self._behind.get(stream.number)) is None:
+                behind = self._behind[stream.number] = _Behind()
+            behind.since = arrived if behind.since is None else behind.since
             for type_url in concerned:
                 behind.concern(type_url, self.now, self.now)
+            behind.hold(session.held, self.now)
             self._look(stream.number, behind)
 
-    def said(self, stream: int, event: Event) -> None:
+    def said(self, stream: int, event: Event, now: float) -> None:
         """Something happened on a stream."""
-        behind = self._behind.get(stream)
-        if behind is None:
+        if (behind := self._behind.get(stream)) is None:
             return
         session = self._streams[stream].session
         behind.hold(session.held, self.now)
-        oldest = min((first for first, _ in behind.epochs.values()), default=None)
-        answered = ""
         if isinstance(event, Pushed):
-            behind.carried[event.nonce] = (event.type_url, self.now)
+            behind.pushed(event, self.now)
+            if len(behind.epochs) == 1 and not behind.held:
+                return  # as nearly always: nobody sees a difference
         elif isinstance(event, Acked | Nacked):
-            behind.answer(event)
-            answered = event.type_url
-        if oldest is not None:
-            behind.inherit(session, oldest, self.now, answered)
+            behind.answered(event, session, self.now)
         self._look(stream, behind)
+        if isinstance(event, Acked) and behind.since is not None and stream not in self._behind:
+            self._observe(now - behind.since)
 
     def look(self) -> None:
         """Look again at those that are behind: what was due may have come to nothing."""
         for stream, behind in [*self._behind.items()]:
             if not behind.carried:
+                behind.hold(self._streams[stream].session.held, self.now)
                 self._look(stream, behind)
 
     # -- how it comes about ------------------------------------------------------------------------
 
     def _look(self, stream: int, behind: _Behind) -> None:
         session, proxy = self._streams[stream]
-        behind.hold(session.held, self.now)
         behind.forget(session)
         if not (behind.epochs or behind.held):
             del self._behind[stream]
@@ -275,29 +317,28 @@ class Epochs:
 
     def _count(self, proxy: _Proxy) -> None:
         """Count a proxy by its lag, and remember what is different from before."""
-        group, node = proxy
-        before = self._lags.pop(proxy, NONE)
-        after = self._lag_of(self._proxies[group].get(node, ()))
-        if after != NONE:
-            self._lags[proxy] = after
+        before, after = proxy.lag, self._lag_of(proxy)
         if after == before:
             return
-        counts = self._counts.setdefault(group, Counter())
-        for lag, change in ((before, -1), (after, 1)):
-            counts[lag] += change
-            if not counts[lag] or lag == NONE:
-                del counts[lag]
+        proxy.lag, number, lags = after, proxy.group.number, proxy.group.lags
+        if before != NONE:
+            lags[before] -= 1
+            if not lags[before]:
+                del lags[before]
+        if after != NONE:
+            lags[after] = lags.get(after, 0) + 1
         for type_url, first in before.behind ^ after.behind:
-            where = (group, type_url)
+            where = (number, type_url)
             self._turned_epochs[where] = min(first, self._turned_epochs.get(where, first))
         if held := before.held ^ after.held:
-            self._turned_held.setdefault(group, set()).update(held)
+            self._turned_held.setdefault(number, set()).update(held)
 
-    def _lag_of(self, streams: Collection[int]) -> Lag:
+    def _lag_of(self, proxy: _Proxy) -> Lag:
         """A proxy is as far behind as the last of its streams."""
-        lags = [self._behind[stream].lag for stream in streams if stream in self._behind]
-        if len(lags) < 2:
-            return lags[0] if lags else NONE
+        if len(proxy.streams) == 1:
+            behind = self._behind.get(proxy.streams[0])
+            return NONE if behind is None else behind.lag
+        lags = [self._behind[stream].lag for stream in proxy.streams if stream in self._behind]
         first: dict[TypeUrl, int] = {}
         for type_url, epoch in (each for lag in lags for each in lag.behind):
             first[type_url] = min(epoch, first.get(type_url, epoch))

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from meltemi.controller.convergence import Convergence
 from meltemi.controller.dump import secrets_of
 from meltemi.controller.findings_board import FindingsBoard
 from meltemi.controller.fleet import Fleet
@@ -96,8 +95,7 @@ class ControlPlane:
         self.redactor = Redactor()
         types = type_table(registry.route_types)
         self.metrics = Metrics([rules.type_url for rules in types], self._readings)
-        self._convergence = Convergence(self.metrics.converged)
-        self.statuses = StatusBoard(self.store, self.status)
+        self.statuses = StatusBoard(self.store, self.status, self.metrics.converged)
         self.share: Callable[[], Share | None] = lambda: None
         self._source = source
         self._heard: float | None = None
@@ -252,9 +250,8 @@ class ControlPlane:
     def _published(self, group: Group) -> None:
         self._learn()
         changed = self._fleet.publish(group)
-        self.statuses.published(group, self._fleet.streams(group.key), changed)
-        if (arrived := self._loop.arrived) is not None:
-            self._convergence.published(self._fleet.streams(group.key), arrived)
+        streams = self._fleet.streams(group.key)
+        self.statuses.published(group, streams, changed, self._loop.arrived)
         log.info("snapshot.published", namespace=group.key.namespace, resources=len(changed))
 
     def _learn(self) -> None:
@@ -322,9 +319,8 @@ class ControlPlane:
             event = replace(event, message=self.redactor.text(event.message))
             self._nacked(stream, event, now)
         self.metrics.said(event)
-        self._convergence.said(stream, event, now)
         refusals = self.status.said(stream, event, now)
-        self.statuses.said(stream, event, refusals=refusals)
+        self.statuses.said(stream, event, now, refusals=refusals)
         if refusals:
             self._board.look_soon(now)
 
@@ -343,7 +339,6 @@ class ControlPlane:
         self._fleet.closed(stream)
         self.status.closed(stream)
         self.statuses.closed(stream)
-        self._convergence.closed(stream)
         self._log_limit.forget(stream)
         log.info("proxy.disconnected", stream=stream)
 

@@ -61,14 +61,20 @@ class Watch:
 
 class StatusBoard:
     """Statuses of the objects of a store, with what the streams say of them. ``said`` is what each
-    of them refuses; ``clock`` gives the time in RFC 3339.
+    of them refuses; ``observe`` as in ``Epochs``; ``clock`` gives the time in RFC 3339.
     """
 
-    def __init__(self, store: Store, said: Said, clock: Callable[[], str] = utc_now) -> None:
+    def __init__(
+        self,
+        store: Store,
+        said: Said,
+        observe: Callable[[float], object] = lambda _: None,
+        clock: Callable[[], str] = utc_now,
+    ) -> None:
         self._store = store
         self._said = said
         self._clock = clock
-        self._epochs = Epochs()
+        self._epochs = Epochs(observe)
         self._needs = Needs(GROUP_OF)
         self._numbers: dict[GroupKey, Number] = {}
         self._opened = 0
@@ -131,8 +137,16 @@ class StatusBoard:
 
     # -- what happens ------------------------------------------------------------------------------
 
-    def published(self, group: Group, streams: Iterable[Stream], changed: Iterable[Key]) -> None:
-        """A group has a new snapshot; its streams know it, and these keys are different."""
+    def published(
+        self,
+        group: Group,
+        streams: Iterable[Stream],
+        changed: Iterable[Key],
+        arrived: float | None,
+    ) -> None:
+        """A group has a new snapshot; its streams know it, and these keys are different, because of
+        changes of which the oldest arrived then.
+        """
         if not self._publishing:
             self._publishing = True
             self._epochs.now += 1
@@ -141,7 +155,7 @@ class StatusBoard:
         for stream in streams:
             if stream.number in self._refused:
                 self._look_at_refusals(stream.number)
-        self._epochs.published(streams, frozenset(key.type_url for key in changed))
+        self._epochs.published(streams, frozenset(key.type_url for key in changed), arrived)
 
     def settled(self, groups: Iterable[Group], *, held: bool) -> None:
         """A round is over. ``held``: some of what the store knows is not compiled yet."""
@@ -164,9 +178,9 @@ class StatusBoard:
         self._epochs.opened(stream.number, self._number(key), node, stream.session)
         self._stir()
 
-    def said(self, stream: int, event: Event, *, refusals: bool) -> None:
+    def said(self, stream: int, event: Event, now: float, *, refusals: bool) -> None:
         """Something happened on a stream. ``refusals``: it refuses something else than before."""
-        self._epochs.said(stream, event)
+        self._epochs.said(stream, event, now)
         if refusals or stream in self._refused:
             self._look_at_refusals(stream)
         if refusals:

@@ -100,7 +100,6 @@ class Proxy:
 
     def accept(self, response: Response) -> None:
         """Ask for what it names, as an Envoy does before it answers, and accept it."""
-        self.heard.remove(response)
         wanted: dict[str, list[str]] = {}
         for name in response.names:
             resource = self._group.snapshot.get(Key(response.type_url, name))
@@ -109,6 +108,11 @@ class Proxy:
                     wanted.setdefault(type_url, []).append(named)
         for type_url, names in wanted.items():
             self.ask(type_url, *names)
+        self.take(response)
+
+    def take(self, response: Response) -> None:
+        """Accept it, and ask for nothing more."""
+        self.heard.remove(response)
         self._say(delta_request(response.type_url, nonce=response.nonce))
 
     def refuse(self, response: Response, message: str) -> None:

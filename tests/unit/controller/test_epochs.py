@@ -51,7 +51,7 @@ class Proxy:
 
     def tell(self, events: Iterable[Event]) -> None:
         for event in events:
-            self.epochs.said(self.number, event)
+            self.epochs.said(self.number, event, self.stream.now)
 
     def ask(self, type_url: str, *names: str) -> None:
         self.tell(self.stream.ask(type_url, *names))
@@ -91,18 +91,21 @@ class Proxy:
             self.accept(*heard)
 
 
-def publish(epochs: Epochs, *proxies: Proxy, resources: Iterable[Resource]) -> None:
+def publish(
+    epochs: Epochs, *proxies: Proxy, resources: Iterable[Resource], arrived: float | None = None
+) -> None:
     """A round."""
     changed = tuple(resources)
     epochs.now += 1
     for proxy in proxies:
         proxy.stream.publish(*changed)
     opened = [proxy.open for proxy in proxies]
-    epochs.published(opened, {resource.type_url for resource in changed})
+    epochs.published(opened, {resource.type_url for resource in changed}, arrived)
 
 
-def settled() -> tuple[Epochs, Proxy]:
-    epochs = Epochs()
+def settled(seen: list[float] | None = None) -> tuple[Epochs, Proxy]:
+    """A proxy that has everything; ``seen`` is what is observed."""
+    epochs = Epochs((seen if seen is not None else []).append)
     proxy = Proxy(epochs)
     proxy.settle()
     epochs.take_turned()
@@ -242,6 +245,66 @@ def test_routes_hang_on_listeners_and_assignments_on_clusters() -> None:
     assert hangs_on(ROUTE) == {ROUTE, LISTENER}
     assert hangs_on(ENDPOINT) == {ENDPOINT, CLUSTER}
     assert hangs_on(CLUSTER) == {CLUSTER}
+
+
+def test_what_was_there_at_the_beginning_is_no_change() -> None:
+    seen: list[float] = []
+    settled(seen)
+    assert seen == []
+
+
+def test_a_change_is_measured_from_its_arrival_to_its_acceptance() -> None:
+    seen: list[float] = []
+    epochs, proxy = settled(seen)
+    publish(epochs, proxy, resources=[route("r", "a", content="2")], arrived=1.0)
+    proxy.stream.now = 1.25
+    proxy.accept(*proxy.hear())
+    assert seen == [0.25]
+
+
+def test_a_change_in_several_steps_is_measured_once_when_the_last_is_accepted() -> None:
+    seen: list[float] = []
+    epochs, proxy = settled(seen)
+    publish(epochs, proxy, resources=[cluster("b"), route("r", "b", content="2")], arrived=1.0)
+    proxy.stream.now = 1.5
+    proxy.accept(*proxy.hear())  # the route waits for the cluster
+    assert seen == []
+    proxy.stream.now = 2.0
+    proxy.accept(*proxy.hear())
+    assert seen == [1.0]
+
+
+def test_changes_that_overtake_each_other_are_measured_from_the_oldest() -> None:
+    seen: list[float] = []
+    epochs, proxy = settled(seen)
+    publish(epochs, proxy, resources=[route("r", "a", content="2")], arrived=1.0)
+    publish(epochs, proxy, resources=[route("r", "a", content="3")], arrived=5.0)
+    proxy.stream.now = 6.0
+    proxy.accept(*proxy.hear())
+    assert seen == [5.0]
+
+
+def test_what_is_refused_is_not_measured() -> None:
+    seen: list[float] = []
+    epochs, proxy = settled(seen)
+    publish(epochs, proxy, resources=[route("r", "a", content="2")], arrived=1.0)
+    (response,) = proxy.hear()
+    proxy.tell(proxy.stream.nack(response, "no"))
+    publish(epochs, proxy, resources=[route("r", "a", content="3")], arrived=3.0)
+    proxy.stream.now = 3.5
+    proxy.accept(*proxy.hear())
+    assert seen == [0.5]
+
+
+def test_a_change_that_does_not_concern_a_proxy_or_comes_when_it_has_gone_is_not_measured() -> None:
+    seen: list[float] = []
+    epochs, proxy = settled(seen)
+    publish(epochs, proxy, resources=[route("another", "a")], arrived=1.0)
+    proxy.accept(*proxy.hear())
+    publish(epochs, proxy, resources=[route("r", "a", content="2")], arrived=1.0)
+    epochs.closed(1)
+    proxy.accept(*proxy.hear())
+    assert seen == []
 
 
 STEPS = st.lists(
