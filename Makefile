@@ -1,11 +1,12 @@
 # Each command prepares what it needs in .venv. ARGS goes to pytest: make test ARGS="tests/unit -x"
 # PYTHON chooses the interpreter for .venv: PYTHON=python3.12 make demo
 
-.PHONY: demo test test-cluster check fix bench bench-xds bench-peers churn soak clean help
+.PHONY: demo demo-kube test test-cluster check fix bench bench-xds bench-peers churn soak clean help
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    watch rules take effect on live connections through a real Envoy (a minute)"
+	@echo "make demo-kube   the same with a real Kubernetes API server (builds it once: 10 minutes)"
 	@echo "make test    run all tests; make test ARGS=\"tests/unit -x\" for some"
 	@echo "make test-cluster   the tests with a real Kubernetes API server (builds it once: 10 minutes)"
 	@echo "make check   formatting, lint, import rules, mypy, pyright, generated code"
@@ -19,6 +20,10 @@ help:
 
 demo: .venv/demo.stamp
 	@.venv/bin/meltemi demo
+
+demo-kube: .venv/demo.stamp
+	@.venv/bin/python -m tests.cluster.binaries servers
+	@.venv/bin/meltemi demo --kube --local
 
 test: .venv/dev.stamp
 	@scripts/test $(ARGS)

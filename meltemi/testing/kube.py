@@ -64,10 +64,12 @@ class ApiServer:
         self._write_credentials()
         async with AsyncExitStack() as opening:
             opening.push_async_callback(self.kill)
-            await opening.enter_async_context(await self._start_etcd())
+            etcd = await self._start_etcd()
+            # Nobody needs what it has, and its orderly end takes seconds.
+            opening.push_async_callback(etcd.kill)
             await self.start()
+            record(f"Kubernetes {await self._version()} API server")
             self._open = opening.pop_all()
-        record(f"Kubernetes {await self._version()} API server")
         return self
 
     async def __aexit__(self, *_: object) -> None:
