@@ -31,15 +31,18 @@ def rbac(wish: Wish) -> Iterator[Manifest]:
         "Its token is mounted into the pods of the Deployment and nowhere else.",
     )
     yield from _role(wish, wish.namespace, NAME, _own(wish), "In Meltemi's own namespace.")
-    if wish.watched:
-        for each in wish.watched:
-            yield from _role(wish, each, f"{NAME}-rules", in_namespaces(), "What is watched.")
+    for each in wish.watched:
+        yield from _role(wish, each, f"{NAME}-rules", in_namespaces(), "What is watched.")
+    if wish.watched and OF_CLUSTER not in wish.watched:
+        yield from _role(wish, OF_CLUSTER, f"{NAME}-events", (rules.EVENTS,), OTHER_EVENTS)
     yield from _cluster_role(wish)
     for each in sorted({namespace for namespace, _ in wish.secrets}):
         names = tuple(sorted(name for namespace, name in wish.secrets if namespace == each))
         yield from _role(wish, each, f"{NAME}-secrets", (rules.secrets(names),), SECRETS)
 
 
+OF_CLUSTER = "default"
+OTHER_EVENTS = "Events about objects that belong to no namespace are in this one."
 SECRETS = "Passwords that rules of this namespace refer to, by name. No other Secret can be read."
 
 

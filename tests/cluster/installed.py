@@ -149,5 +149,6 @@ PROTOCOL = {
     "apiVersion": "metaprotocol.aeraki.io/v1alpha1",
     "kind": "ApplicationProtocol",
     "metadata": {"name": "trpc"},
-    "spec": {"protocol": "trpc", "codec": "aeraki.meta_protocol.codec.trpc"},
+    "spec": {"protocol": "my-rpc", "codec": "aeraki.meta_protocol.codec.trpc"},
 }
+"""No port can have this in its name: there is an Event about it, in the namespace `default`."""

@@ -114,6 +114,7 @@ async def test_nothing_is_denied_and_every_right_is_used(
     flags: tuple[str, ...],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    assert RARE.keys() <= {(right.verb, right.resource) for right in granted(wish)}
     monkeypatch.setenv("MELTEMI_POD_NAMESPACE", wish.namespace)
     monkeypatch.setenv("MELTEMI_WEBHOOK_SANS", LOOPBACK)
     port = free_port()
