@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 AT_ONCE = 8
 """Requests for reviews at the same time."""
 
+IDLE_S = 5.0
+"""Seconds of silence after which a request to the API server has failed."""
+
 PATIENCE_S = 3.0
 """Seconds for the webhook to answer."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from kubernetes.aio.config import ConfigException
 
-from meltemi.controller.health.cluster import Cluster
+from meltemi.controller.health.cluster import IDLE_S, Cluster
 from meltemi.controller.health.files import file_results
 from meltemi.controller.health.ports import Port, port_results
 from meltemi.controller.health.probing import probe
@@ -37,9 +37,6 @@ FRESH_S = 5.0
 """Seconds for which an answer is given again: however often it is asked for, the API server and the
 event loop notice little of it.
 """
-
-IDLE_S = 5.0
-"""Seconds of silence after which a request to the API server has failed."""
 
 CONNECT = "mount a service account's token, or say with --kubeconfig how to reach it"
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from meltemi.cli.bootstrap import bootstrap
+from meltemi.cli.check import check
 from meltemi.cli.compile import compile_
 from meltemi.cli.demo import demo
 from meltemi.cli.explain import explain
@@ -55,6 +56,7 @@ app.command()(explain)
 app.command("test")(check_cases)
 app.command()(proxies)
 app.command()(wait)
+app.command()(check)
 app.command()(bootstrap)
 app.add_typer(manifests)
 app.command()(plugins)

@@ -68,16 +68,19 @@ def ask_once(
     query: Mapping[str, str],
     token_file: Path | None,
     ca: Path | None,
+    *,
+    patience: float = PATIENCE,
 ) -> Asked:
     """The JSON of a page from every server, asked side by side.
 
-    The command ends here if one says that the question may not be asked.
+    ``patience`` in seconds for each of them. The command ends here if one says that the question
+    may not be asked.
     """
     for server in servers:
         _check(server)
     headers = {"Authorization": f"Bearer {_token(token_file)}"} if token_file else {}
     wanted = f"/{page}?{urlencode(query)}" if query else f"/{page}"
-    get = partial(_get, _opener(ca), wanted, headers)
+    get = partial(_get, _opener(ca), wanted, headers, patience)
     with ThreadPoolExecutor(max_workers=min(16, len(servers))) as pool:
         found = dict(zip(servers, pool.map(get, servers), strict=True))
     for server, answer in found.items():
@@ -97,10 +100,12 @@ class _Refused:
     text: str
 
 
-def _get(opener: OpenerDirector, wanted: str, headers: dict[str, str], server: str) -> Any:
+def _get(
+    opener: OpenerDirector, wanted: str, headers: dict[str, str], patience: float, server: str
+) -> Any:
     request = Request(server.rstrip("/") + wanted, headers=headers)
     try:
-        with opener.open(request, timeout=PATIENCE) as answer:
+        with opener.open(request, timeout=patience) as answer:
             return json.loads(answer.read())
     except HTTPError as error:
         said = error.read(1000).decode(errors="replace").strip()

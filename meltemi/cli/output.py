@@ -70,12 +70,12 @@ def print_table(
     headline = (Column(column, overflow="fold") for column in columns)
     table = Table(*headline, box=SIMPLE_HEAD, pad_edge=False)
     for row in rows:
-        table.add_row(*map(_visible, row))
+        table.add_row(*map(visible, row))
     # Texts of users are full of brackets, which are no markup.
     Console(file=stream, width=width, markup=False, highlight=False, emoji=False).print(table)
 
 
-def _visible(text: str) -> str:
+def visible(text: str) -> str:
     """With escapes for what is no character to look at, but lines."""
     return "".join(
         each if each.isprintable() or each == "\n" else repr(each)[1:-1] for each in text
