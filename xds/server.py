@@ -18,12 +18,12 @@ from meltemi.xds.admission_control import AdmissionControl
 from meltemi.xds.dialect import Delta, Sotw
 from meltemi.xds.drain import drain_schedule, expiry, lifetime
 from meltemi.xds.limits import LimitError, Limits
-from meltemi.xds.loopback import is_loopback
+from meltemi.xds.loopback import require_loopback
 from meltemi.xds.peer import Peer, UnidentifiedError
 from meltemi.xds.response_cache import ResponseCache
 from meltemi.xds.session import Session
 from meltemi.xds.stream import Stream, read_request
-from meltemi.xds.transport import channel_arguments
+from meltemi.xds.transport import listening
 from meltemi.xds.wire import ProtocolError
 
 if TYPE_CHECKING:
@@ -103,6 +103,7 @@ class AdsServer:
         self._observer = observer
         self._identifier = identifier
         self._further: list[grpc.GenericRpcHandler] = []
+        self._servers: list[grpc.aio.Server] = []
         self._limits = limits or Limits()
         self._turned_away = turned_away
         self._clock = clock
@@ -139,7 +140,7 @@ class AdsServer:
         that cannot be used, OSError when the address is taken.
         """
         if tls is None and not plaintext:
-            _require_loopback(address)
+            require_loopback(address)
         self._tls = tls
         credentials = tls.server_credentials() if tls else None
 
@@ -175,28 +176,22 @@ class AdsServer:
         credentials: grpc.ServerCredentials | None,
         handlers: Sequence[grpc.GenericRpcHandler],
     ) -> AsyncGenerator[int]:
-        server = grpc.aio.server(options=channel_arguments(self._limits))
-        server.add_generic_rpc_handlers(handlers)
-        try:
-            if credentials is None:
-                port = server.add_insecure_port(address)
-            else:
-                port = server.add_secure_port(address, credentials)
-        except RuntimeError as error:
-            raise OSError(f"cannot listen on {address}: {error}") from error
+        server, port = listening(address, credentials, handlers, self._limits)
+        self._servers.append(server)
         await server.start()
         try:
             yield port
         finally:
-            await self._drain(server)
+            await self._drain()
 
-    async def _drain(self, server: grpc.aio.Server) -> None:
-        """Let no more streams in, and end those that there are one after the other, within the
-        grace. By itself grpc would leave idle ones alone until then, and cut all of them.
+    async def _drain(self) -> None:
+        """Let no more streams in, on any port, and end those that there are one after the other,
+        within the grace. By itself grpc would leave idle ones alone until then, and cut all of
+        them.
         """
         self._stopping, self.ready = True, False
         grace = self._limits.grace
-        refusing = asyncio.create_task(server.stop(grace))
+        refusing = [asyncio.create_task(server.stop(grace)) for server in self._servers]
         for arrival in self._arrivals:
             arrival.reschedule(0)
         loop = asyncio.get_running_loop()
@@ -207,8 +202,9 @@ class AdsServer:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace)
         late.cancel()
-        await server.stop(None)  # what else is offered on the port may be idle
-        await refusing
+        for server in self._servers:
+            await server.stop(None)  # what else is offered on the port may be idle
+        await asyncio.gather(*refusing)
 
     def _cut(self) -> None:
         for stream in self._open.values():
@@ -410,13 +406,3 @@ def _this_task() -> asyncio.Task[Any]:
     task = asyncio.current_task()
     assert task is not None, "grpc runs each stream in a task"
     return task
-
-
-def _require_loopback(address: str) -> None:
-    """Raises ValueError with a sentence for the user."""
-    host, _, port = address.rpartition(":")
-    if not is_loopback(host.strip("[]")) or not port.isdecimal():
-        raise ValueError(
-            f"cannot listen on {address!r}: without TLS only a loopback address is allowed, "
-            "such as 127.0.0.1:18000"
-        )

@@ -50,10 +50,14 @@ async def serving(folder: Path, **settings: str) -> AsyncGenerator[MeltemiProces
 @asynccontextmanager
 async def connected(meltemi: MeltemiProcess) -> AsyncGenerator[Client]:
     """A proxy that has asked for clusters and did not read them yet."""
+
+    async def joined() -> bool:
+        return "proxy.connected" in meltemi.process.log_tail()
+
     async with grpc.aio.insecure_channel(str(meltemi.xds), NARROW) as channel:
         client = Client(channel, DELTA)
         await client.say(delta_request(CLUSTER, node="proxy"))
-        await client.call.initial_metadata()
+        await meltemi.process.wait_until(joined, "let the proxy in", PATIENCE)
         yield client
 
 
