@@ -16,7 +16,7 @@ from prometheus_client import disable_created_metrics
 
 from meltemi.controller import collector, logs, settings
 from meltemi.controller.admin.server import serve_admin
-from meltemi.controller.descriptors import room_for
+from meltemi.controller.descriptors import RESERVE, room_for
 from meltemi.controller.health.ports import Port
 from meltemi.controller.kube.replica import Replica
 from meltemi.controller.kube.token_reviews import token_reviews
@@ -24,6 +24,7 @@ from meltemi.controller.manifests.wish import NAME, Wish
 from meltemi.controller.plane import ControlPlane
 from meltemi.controller.sources import SourceError
 from meltemi.controller.sources.files import FilesSource
+from meltemi.controller.webhook.settings import REVIEWERS
 from meltemi.protocols.registry import PluginError, load
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def serve(
     except (settings.ConfigError, PluginError) as error:
         return _fail(USAGE, str(error))
     logs.set_up(configured.log_format)
-    configured = _within_descriptors(configured)
+    configured = _within_descriptors(configured, REVIEWERS if webhook else 0)
     # Else each counter has a second series, which nobody asks for.
     disable_created_metrics()  # type: ignore[no-untyped-call]
     plane = ControlPlane(registry, source, configured)
@@ -112,10 +113,10 @@ def _event_loop(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
     return new_event_loop
 
 
-def _within_descriptors(configured: settings.Settings) -> settings.Settings:
-    """With no more streams than the process may have connections."""
+def _within_descriptors(configured: settings.Settings, others: int) -> settings.Settings:
+    """With no more streams than the process may have connections beside those of ``others``."""
     limits = configured.tuning.limits
-    room = room_for(limits.streams)
+    room = room_for(limits.streams, RESERVE + others)
     if room < limits.streams:
         log.warning(
             "limit.lowered",

@@ -25,7 +25,9 @@ class _Server(uvicorn.Server):
         yield
 
 
-def quiet(application: ASGIApp, **more: Any) -> uvicorn.Config:
+def quiet(
+    application: ASGIApp, connection: type[Connection] = Connection, **more: Any
+) -> uvicorn.Config:
     """How an application is served without words of uvicorn's; ``more`` are its options."""
     return uvicorn.Config(
         application,
@@ -35,7 +37,7 @@ def quiet(application: ASGIApp, **more: Any) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        http=Connection,
+        http=connection,
         timeout_graceful_shutdown=1,
         **more,
     )

@@ -1,8 +1,8 @@
-"""How many connections the admin port has: nobody can take them all and keep them."""
+"""How many connections a port has: nobody can take them all and keep them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -12,13 +12,17 @@ if TYPE_CHECKING:
     from uvicorn.protocols.http.h11_impl import RequestResponseCycle
 
 MOST = 64
-"""Connections at once. Descriptors for them are kept (``controller.descriptors``)."""
+"""Connections of the admin port at once. Descriptors for them are kept
+(``controller.descriptors``).
+"""
 
 
 class Connection(H11Protocol):
     """When there are too many, the oldest goes that is not being answered: whoever opens
     connections and says nothing must not keep a kubelet from asking for health.
     """
+
+    most: ClassVar[int] = MOST
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Of uvicorn, as soon as there is one, or its TLS is ready."""
@@ -29,7 +33,7 @@ class Connection(H11Protocol):
             for other in self.connections
             if isinstance(other, Connection) and not other.transport.is_closing()
         ]
-        if len(others) > MOST:
+        if len(others) > self.most:
             min(others, key=Connection._worth).transport.abort()
 
     def _worth(self) -> tuple[bool, float]:

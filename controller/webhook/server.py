@@ -12,7 +12,9 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from meltemi.controller.admin.connections import Connection
 from meltemi.controller.webhook.review import MalformedReview, allowed, parse, refused
+from meltemi.controller.webhook.settings import REVIEWERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -29,6 +31,12 @@ READING_S = 5.0
 """Seconds after which whoever asks must have done so."""
 
 _JSON = "application/json"
+
+
+class ReviewConnection(Connection):
+    """There may be many: one that is broken off is a change that is refused."""
+
+    most = REVIEWERS
 
 
 def application(judge: Judge, judged: Callable[[Verdict], None]) -> Starlette:

@@ -14,7 +14,7 @@ from meltemi.controller.kube.api import Api
 from meltemi.controller.sources import SourceError
 from meltemi.controller.webhook.judge import Judge
 from meltemi.controller.webhook.keeper import FilesOnDisk, SharedSecret
-from meltemi.controller.webhook.server import application, load, server_context
+from meltemi.controller.webhook.server import ReviewConnection, application, load, server_context
 from meltemi.controller.webhook.settings import service_names
 from meltemi.controller.webhook.trial import Trial
 from meltemi.controller.webhook.upkeep import Upkeep
@@ -76,7 +76,8 @@ async def serving_webhook(
             if plane.ready:
                 upkeep.proven()
 
-        config = quiet(application(Judge(tried), judged), timeout_keep_alive=KEEP_ALIVE_S)
+        answering = application(Judge(tried), judged)
+        config = quiet(answering, ReviewConnection, timeout_keep_alive=KEEP_ALIVE_S)
         config.load()
         config.ssl = context
         async with asyncio.TaskGroup() as tasks:

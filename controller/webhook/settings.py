@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 
     from meltemi.controller.kube.instance import Instance
 
+REVIEWERS = 512
+"""Connections at once. An API server has one for each review under way, and by default takes no
+more than some hundred changes at once.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class CertificateFiles:

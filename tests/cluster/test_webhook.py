@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
@@ -33,6 +36,9 @@ if TYPE_CHECKING:
     from tests.cluster.webhook_rig import Hooked
 
 pytestmark = [pytest.mark.cluster, pytest.mark.asyncio(loop_scope="module")]
+
+AT_ONCE = 200
+"""As many as an API server takes by default."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -182,6 +188,29 @@ async def test_an_object_from_before_the_webhook_can_be_labelled_mended_and_dele
     assert (await send(hook.api, "DELETE", f"{ROUTERS}/old")).status == 200
     assert await patched({"metadata": {"finalizers": None}}) == 200
     assert (await send(hook.api, "GET", f"{ROUTERS}/old")).status == 404
+
+
+async def test_hundreds_of_changes_at_once_are_all_judged(hook: Hooked, server: ApiServer) -> None:
+    """By a webhook whose failures would refuse them."""
+    await until(lambda: _fails(hook))
+    before = await hook.reviews()
+    trust = ssl.create_default_context(cafile=server.authority)
+    trust.load_cert_chain(server.folder / "admin.pem")
+    connector = aiohttp.TCPConnector(ssl=trust, limit=AT_ONCE)
+    async with aiohttp.ClientSession(connector=connector) as session:
+
+        async def created(number: int) -> int:
+            body = router(f"burst-{number}", host=f"burst-{number}.example")
+            async with session.post(f"{server.url}{ROUTERS}", json=body) as response:
+                return response.status
+
+        statuses = await asyncio.gather(*(created(number) for number in range(2 * AT_ONCE)))
+    assert Counter(statuses) == {201: 2 * AT_ONCE}
+    assert await hook.reviews() - before == {"allowed": 2 * AT_ONCE}
+
+
+async def _fails(hook: Hooked) -> bool:
+    return await hook.policy() == "Fail"
 
 
 async def test_objects_of_every_kind_that_is_read_are_judged(hook: Hooked) -> None:
