@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +15,9 @@ from meltemi.controller.crds import DEFINITIONS
 
 if TYPE_CHECKING:
     from tests.command import Run
+
+ROOT = Path(__file__).parents[3]
+KNOWN = {"--help", "--output"}
 
 
 def test_definitions_are_printed_as_documents_for_kubectl(run: Run) -> None:
@@ -89,3 +95,18 @@ def test_a_namespace_that_is_named_twice_has_one_role(run: Run) -> None:
 def test_what_cannot_be_is_told(run: Run, options: tuple[str, ...], said: str) -> None:
     result = run("manifests", "rbac", *options)
     assert (result.exit_code, said in result.stderr) == (2, True)
+
+
+def test_what_the_page_on_installing_says_can_be_run(run: Run) -> None:
+    page = (ROOT / "docs" / "install.md").read_text()
+    written = re.findall(r"^ *meltemi (manifests .*?)(?: \|.*)?$", page, re.MULTILINE)
+    assert len(written) >= 4
+    for line in written:
+        assert run(*shlex.split(line)).exit_code == 0, line
+
+
+def test_the_page_on_the_command_line_has_every_option(run: Run) -> None:
+    page = (ROOT / "docs" / "cli.md").read_text()
+    section = page.partition("\n## manifests\n")[2].partition("\n## ")[0]
+    options = re.findall(r"--[a-z-]+", run("manifests", "all", "--help").stdout)
+    assert [each for each in options if each not in section and each not in KNOWN] == []
