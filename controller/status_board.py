@@ -360,4 +360,4 @@ class StatusBoard:
     def _words(self, stream: int, node: str, about: Ref) -> Iterator[Words]:
         for refusal, accused in self._refusals(stream):
             if about in accused:
-                yield Words(node, refusal.message[:LONGEST_WORDS])
+                yield Words(node, refusal.message.strip()[:LONGEST_WORDS])
