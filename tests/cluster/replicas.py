@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from meltemi.controller.crds import DEFINITIONS
 from meltemi.testing.control_plane import MeltemiProcess
+from meltemi.testing.ports import free_port
 from tests.cluster.apiserver import ApiServer
 from tests.cluster.conftest import administrator
 from tests.cluster.definitions import define, send
 from tests.cluster.kubectl import Tool
-from tests.cluster.objects import KINDS, apply, definition
+from tests.cluster.objects import KINDS, apply, definition, entry, router, subsets
+from tests.cluster.seen import metric
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -62,6 +64,13 @@ class Stage:
         kubeconfig.write_text(_kubeconfig(self.server, user))
         options = ("--kube", "--kubeconfig", str(kubeconfig))
         return MeltemiProcess(None, extra_args=options, folder=folder, program=program)
+
+    async def put(self, name: str) -> None:
+        """A service with a rule for all its calls."""
+        ends = {"v1": free_port(), "v2": free_port()}
+        await apply(self.admin, entry("default", name, free_port(), ends))
+        await apply(self.admin, subsets("default", name, "v1", "v2"))
+        await apply(self.admin, router("default", name, "v1"))
 
     async def get(self, kind: str, name: str) -> dict[str, Any]:
         found = KINDS[kind]
@@ -144,13 +153,6 @@ async def until(holds: Callable[[], Awaitable[bool]], why: Callable[[], str]) ->
                 await asyncio.sleep(0.05)
     except TimeoutError:
         raise AssertionError(why()) from None
-
-
-async def metric(replica: MeltemiProcess, series: str) -> float | None:
-    """The value of one series; None when there is none."""
-    page = (await replica.get("/metrics")).body.decode()
-    found = [line for line in page.splitlines() if line.startswith(f"{series} ")]
-    return float(found[0].removeprefix(f"{series} ")) if found else None
 
 
 def _write(line: str) -> Write:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,49 +13,30 @@ import pytest
 import pytest_asyncio
 
 from meltemi.controller.kube.election import DURATION_S
-from meltemi.testing.ports import free_port
 from meltemi.testing.standalone import standalone_envoy
 from tests.churn.relay import Relay
-from tests.cluster.objects import apply, entry, router, subsets
-from tests.cluster.replicas import SYSTEM, Stage, metric, staged, until
+from tests.cluster.objects import apply, router
+from tests.cluster.replicas import SYSTEM, Stage, staged, until
+from tests.cluster.seen import connected, held, metric, sent, taken_in, total
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
 
     from meltemi.testing.control_plane import MeltemiProcess
-    from meltemi.testing.envoy import Envoy
 
 pytestmark = [pytest.mark.cluster, pytest.mark.envoy, pytest.mark.asyncio(loop_scope="module")]
 
 TAKEOVER_S = 20.0
+PUSHES = "meltemi_xds_pushes_total"
 NOTHING_BYTES = 2000
 """More than a changed rule takes, and empty answers; far less than all that there is."""
-
-TAKEN_IN = (
-    "listener_manager.listener_added",
-    "listener_manager.listener_modified",
-    "listener_manager.listener_removed",
-    "listener_manager.total_listeners_draining",
-    "cluster_manager.cluster_added",
-    "cluster_manager.cluster_modified",
-    "cluster_manager.cluster_removed",
-)
-"""What Envoy counts when something is new to it."""
 
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def stage(assets: Path, tmp_path: Path) -> AsyncGenerator[Stage]:
     async with staged(assets, tmp_path) as stage:
         yield stage
-
-
-async def put(stage: Stage, name: str) -> None:
-    """A service with a rule for all its calls."""
-    ends = {"v1": free_port(), "v2": free_port()}
-    await apply(stage.admin, entry("default", name, free_port(), ends))
-    await apply(stage.admin, subsets("default", name, "v1", "v2"))
-    await apply(stage.admin, router("default", name, "v1"))
 
 
 @asynccontextmanager
@@ -80,15 +60,8 @@ async def proxies(stage: Stage, name: str, number: int) -> bool:
     return (rollout.get("proxies"), rollout.get("acked")) == (number, number)
 
 
-async def held(replica: MeltemiProcess, name: str) -> Any:
-    """All that a replica has for a proxy, with its versions."""
-    page = await replica.get(f"/config?proxy={name}")
-    assert page.status == 200, page.body
-    return json.loads(page.body)
-
-
 async def test_the_leader_counts_the_proxies_of_all(stage: Stage) -> None:
-    await put(stage, "shop")
+    await stage.put("shop")
     async with pair(stage) as (leader, other), AsyncExitStack() as open_:
         for number, replica in enumerate((leader, other, other)):
             # They share the port of the listener, as Envoys may.
@@ -105,28 +78,10 @@ async def test_the_leader_counts_the_proxies_of_all(stage: Stage) -> None:
     assert "report" not in await stage.kubectl.run("get", "configmap", "-n", SYSTEM)
 
 
-async def sent(replica: MeltemiProcess) -> float:
-    """Bytes that its proxies were sent so far."""
-    page = (await replica.get("/metrics")).body.decode()
-    lines = [line for line in page.splitlines() if line.startswith("meltemi_xds_sent_bytes_total{")]
-    return sum(float(line.rpartition(" ")[2]) for line in lines)
-
-
-async def connected(replica: MeltemiProcess, name: str = "envoy") -> bool:
-    """Whether a proxy is connected, and has answered all that it was sent."""
-    rows = json.loads((await replica.get(f"/proxies?id={name}")).body)
-    return bool(rows)
-
-
-async def taken_in(envoy: Envoy) -> dict[str, int | None]:
-    stats = await envoy.stats()
-    return {name: stats.get(name) for name in TAKEN_IN}
-
-
 async def test_a_proxy_that_moves_to_another_replica_receives_nothing_again(stage: Stage) -> None:
     names = ["shop", "cart", *(f"other-{number}" for number in range(10))]
     for name in names:
-        await put(stage, name)
+        await stage.put(name)
     async with pair(stage) as (leader, other):
         relay = Relay(leader.xds)
         async with relay.running(), standalone_envoy(relay.address) as envoy:
@@ -134,10 +89,10 @@ async def test_a_proxy_that_moves_to_another_replica_receives_nothing_again(stag
             for name in names:
                 await stage.until_condition("MetaRouter", name, "Programmed")
             assert await sent(leader) > 5 * NOTHING_BYTES  # the control
-            here, before = await held(leader, "envoy"), await taken_in(envoy)
+            here, before = await held(leader), await taken_in(envoy)
             relay.turn(other.xds)
             await until(lambda: connected(other), lambda: "the proxy did not come")
-            assert await held(other, "envoy") == here
+            assert await held(other) == here
             # What is sent because of this comes after whatever else there was to send.
             await apply(stage.admin, router("default", "cart", "v2"))
             await stage.until_condition("MetaRouter", "cart", "Programmed")
@@ -164,7 +119,7 @@ async def test_when_the_leader_is_killed_another_takes_over_and_nothing_is_lost(
     stage: Stage, record_testsuite_property: Any
 ) -> None:
     for name in ("shop", "cart"):
-        await put(stage, name)
+        await stage.put(name)
     async with pair(stage) as (leader, other), standalone_envoy(other.xds) as envoy:
         await envoy.wait_ready()
         await until(lambda: proxies(stage, "shop", 1), lambda: "the proxy is not counted")
@@ -195,7 +150,7 @@ async def test_when_the_leader_is_killed_another_takes_over_and_nothing_is_lost(
 async def test_a_leader_that_ends_in_order_is_succeeded_at_once(
     stage: Stage, record_testsuite_property: Any
 ) -> None:
-    await put(stage, "shop")
+    await stage.put("shop")
     async with pair(stage) as (leader, other):
         assert await leader.terminate() == 0
         ended = monotonic()
@@ -206,17 +161,21 @@ async def test_a_leader_that_ends_in_order_is_succeeded_at_once(
         assert stage.writes("leases", "one")[-1].code == 200
 
 
+async def more(replica: MeltemiProcess, before: float) -> bool:
+    return await total(replica, PUSHES) > before
+
+
 async def test_a_leader_that_hangs_stalls_nobody_and_does_not_write_when_it_wakes(
     stage: Stage,
 ) -> None:
     for name in ("shop", "cart"):
-        await put(stage, name)
+        await stage.put(name)
     async with pair(stage) as (leader, other), standalone_envoy(other.xds) as envoy:
         await envoy.wait_ready()
         await until(lambda: proxies(stage, "shop", 1), lambda: "the proxy is not counted")
         os.kill(leader.process.pid, signal.SIGSTOP)
         try:
-            before = await pushes(other)
+            before = await total(other, PUSHES)
             await apply(stage.admin, router("default", "shop", "v2"))
             await until(lambda: more(other, before), lambda: "a replica that does not lead stalls")
             assert await metric(other, "meltemi_leader") == 0
@@ -232,13 +191,3 @@ async def test_a_leader_that_hangs_stalls_nobody_and_does_not_write_when_it_wake
         late = [each for each in stage.writes("metarouters/status", "one") if each.at > woken]
         assert late == []
         assert await metric(leader, "meltemi_leader") == 0
-
-
-async def pushes(replica: MeltemiProcess) -> float:
-    page = (await replica.get("/metrics")).body.decode()
-    lines = [line for line in page.splitlines() if line.startswith("meltemi_xds_pushes_total{")]
-    return sum(float(line.rpartition(" ")[2]) for line in lines)
-
-
-async def more(replica: MeltemiProcess, before: float) -> bool:
-    return await pushes(replica) > before

@@ -13,8 +13,9 @@ import pytest_asyncio
 
 from meltemi.testing.ports import LOOPBACK, free_port
 from meltemi.testing.standalone import standalone_envoy
-from tests.cluster.objects import apply, delete, entry, router, send, subsets
-from tests.cluster.replicas import PATIENCE_S, Stage, metric, staged, until
+from tests.cluster.objects import apply, delete, entry, router, send
+from tests.cluster.replicas import PATIENCE_S, Stage, staged, until
+from tests.cluster.seen import metric
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -30,14 +31,6 @@ QUIET_S = 10.0
 async def stage(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Stage]:
     async with staged(assets, tmp_path_factory.mktemp("status")) as stage:
         yield stage
-
-
-async def put(stage: Stage, name: str, port: int = 0) -> None:
-    """A service with a rule for all its calls."""
-    port = port or free_port()
-    await apply(stage.admin, entry("default", name, port, {"v1": free_port(), "v2": free_port()}))
-    await apply(stage.admin, subsets("default", name, "v1", "v2"))
-    await apply(stage.admin, router("default", name, "v1"))
 
 
 def redis_entry(name: str, port: int) -> dict[str, Any]:
@@ -57,7 +50,7 @@ def redis_service(name: str, timeout: str) -> dict[str, Any]:
 
 
 async def test_kubectl_waits_for_a_rule_and_describes_what_became_of_it(stage: Stage) -> None:
-    await put(stage, "waits")
+    await stage.put("waits")
     async with stage.replica("one") as meltemi:
         found = await stage.until_condition("MetaRouter", "waits", "NoProxies")
         assert found["status"] == "False"
@@ -132,7 +125,7 @@ async def test_a_refusal_stands_on_the_rule_in_envoys_words_until_it_is_fixed(
 
 
 async def test_a_rule_that_cannot_be_read_says_so_and_what_stays_in_force(stage: Stage) -> None:
-    await put(stage, "broken")
+    await stage.put("broken")
     async with stage.replica("one") as meltemi, standalone_envoy(meltemi.xds) as envoy:
         await envoy.wait_ready()
         await stage.until_condition("MetaRouter", "broken", "Programmed")
@@ -150,7 +143,7 @@ async def test_a_rule_that_cannot_be_read_says_so_and_what_stays_in_force(stage:
 async def test_nothing_is_written_while_nothing_changes_and_while_only_endpoints_do(
     stage: Stage,
 ) -> None:
-    await put(stage, "quiet")
+    await stage.put("quiet")
     async with stage.replica("one") as meltemi, standalone_envoy(meltemi.xds) as envoy:
         await envoy.wait_ready()
         await stage.until_condition("MetaRouter", "quiet", "Programmed")
@@ -182,7 +175,7 @@ def written(stage: Stage) -> dict[str, list[Any]]:
 
 
 async def test_conditions_of_others_survive_and_conflicts_are_tried_again(stage: Stage) -> None:
-    await put(stage, "shared")
+    await stage.put("shared")
     path = "/apis/metaprotocol.aeraki.io/v1alpha1/namespaces/default/metarouters/shared/status"
     async with stage.replica("one") as meltemi, standalone_envoy(meltemi.xds) as envoy:
         await envoy.wait_ready()
@@ -211,7 +204,7 @@ async def test_where_statuses_are_not_wanted_nothing_is_written(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MELTEMI_WRITE_STATUS", "0")
-    await put(stage, "unsaid")
+    await stage.put("unsaid")
     before = len(stage.writes("leases")), written(stage)
     async with stage.replica("one") as meltemi, standalone_envoy(meltemi.xds) as envoy:
         await envoy.wait_ready()
