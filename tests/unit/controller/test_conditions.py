@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -182,3 +183,8 @@ def test_whatever_is_wrong_a_message_is_short_and_a_reason_from_the_list(
     programmed = conditions(found)["Programmed"]
     accepted_by_all = tally.acked == tally.proxies > 0
     assert programmed.status == "False" or (accepted_by_all and readable)
+
+
+def test_every_reason_is_documented() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "status.md").read_text()
+    assert [each.value for each in Reason if f"`{each.value}`" not in page] == []
