@@ -17,14 +17,21 @@ if TYPE_CHECKING:
     from meltemi.controller.kube.mirror import Body
 
 APPLY = "meltemi manifests crds | kubectl apply --server-side -f -"
-TAKE_OVER = f"{APPLY} --force-conflicts (objects stay as they are)"
+TAKE_OVER = (
+    "meltemi manifests crds | kubectl apply --server-side --force-conflicts -f - (objects stay as "
+    "they are)"
+)
 ISTIO_GROUP = "networking.istio.io"
 ISTIO = tuple(kind for kind in WATCHED if kind.group == ISTIO_GROUP)
 INSTALL_ISTIO = "install the definitions of an Istio that is not older than 1.18"
 
-_PATH_ONLY = frozenset({"schema", "openAPIV3Schema", "properties"})
+_SCHEMA = "schema"
+_PATH_ONLY = frozenset({_SCHEMA, "openAPIV3Schema", "properties"})
 _SAYS_NOTHING = frozenset({"description"})
 """What has no effect on objects."""
+
+_EVERYWHERE = _SAYS_NOTHING | {"apiVersion", "kind", "metadata"}
+"""What every object has, whether or not its schema says so."""
 
 
 def definition_results(found: Mapping[str, Body | None]) -> Iterator[Result]:
@@ -50,12 +57,13 @@ def _judged(definition: Definition, found: Body | None) -> Result | None:
     if version is None:
         return error("crds", f"{name} is not served as {VERSION}, which is read", TAKE_OVER, name)
     (ours,) = mappings(mapping(definition.to_dict()["spec"])["versions"])
-    differences = [*_differences(ours, version, "")]
+    differences = _differences(ours, version)
     if not differences:
         return None
-    by = "" if _labels(found).get("app.kubernetes.io/part-of") == OURS else ", but somebody else's"
-    text = f"{name} is not the one of this version{by}: {listed(differences)}"
-    return warning("crds", text, TAKE_OVER if by else APPLY, name)
+    theirs = _labels(found).get("app.kubernetes.io/part-of") != OURS
+    whose = "somebody else's, such as Aeraki's" if theirs else "another version's"
+    text = f"{name} is {whose}: {differences}"
+    return warning("crds", text, TAKE_OVER if theirs else APPLY, name)
 
 
 def _labels(found: Body) -> Body:
@@ -81,21 +89,35 @@ def served(found: Body) -> Body | None:
     return None
 
 
-def _differences(ours: object, theirs: object, path: str) -> Iterator[str]:
-    """Clauses, for what has an effect on objects."""
+def _differences(ours: Body, theirs: Body) -> str:
+    """What has an effect on objects, as clauses; empty where there is nothing."""
+    found: dict[str, list[str]] = {}
+    for clause, path in sorted(_compared(ours, theirs, ""), key=lambda each: _weight(each[1])):
+        found.setdefault(clause, []).append(path)
+    return "; ".join(f"{clause} {listed(paths)}" for clause, paths in found.items())
+
+
+def _weight(path: str) -> tuple[bool, bool, int, str]:
+    """Without its own subresource nobody can write a status; then come what users write."""
+    parts = path.split(".")
+    return parts[0] != "subresources", parts[0] != "spec", len(parts), path
+
+
+def _compared(ours: object, theirs: object, path: str) -> Iterator[tuple[str, str]]:
     if not (isinstance(ours, dict) and isinstance(theirs, dict)):
         if ours != theirs:
-            yield f"{path} differs"
+            yield "it differs in", path
         return
     mine, others = cast("Body", ours), cast("Body", theirs)
-    for key in sorted((mine.keys() | others.keys()) - _SAYS_NOTHING):
+    ignored = _EVERYWHERE if path == _SCHEMA else _SAYS_NOTHING
+    for key in (mine.keys() | others.keys()) - ignored:
         at = _joined(path, key)
         if key not in others:
-            yield f"{at} is missing"
+            yield "it lacks", at
         elif key not in mine:
-            yield f"{at} is unknown here"
+            yield "it also has", at
         else:
-            yield from _differences(mine[key], others[key], at)
+            yield from _compared(mine[key], others[key], at)
 
 
 def _joined(path: str, key: str) -> str:

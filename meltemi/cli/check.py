@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path  # noqa: TC003  (typer reads annotations)
 from typing import TYPE_CHECKING, Annotated, NamedTuple, TypedDict
 
@@ -288,23 +290,28 @@ def _print(sections: Sequence[Section], output: str) -> None:
 
 
 def _lines(sections: Sequence[Section]) -> Iterator[str]:
-    from meltemi.controller.health.result import NAMES, State
-
-    width = max(map(len, NAMES))
     for section in sections:
         if section.title:
             yield f"\n{section.title}" if section is not sections[0] else section.title
-        for each in section.records:
-            mark = State[each["state"].upper()].value
-            yield f"{mark} {each['check']:<{width}}  {each['text']}"
-            indent = " " * (width + 4)
-            if each["hint"]:
-                yield f"{indent}→ {each['hint']}"
-            if each["state"] != "fine":
-                yield f"{indent}  {each['doc']}"
+        # What has the same remedy has it once.
+        for _, alike in groupby(section.records, key=itemgetter("check", "hint", "doc")):
+            yield from _group([*alike])
     states = [each["state"] for section in sections for each in section.records]
     errors, warnings = states.count("error"), states.count("warning")
     yield f"\n{_counted(errors, 'error')}, {_counted(warnings, 'warning')}"
+
+
+def _group(alike: Sequence[ResultRecord]) -> Iterator[str]:
+    from meltemi.controller.health.result import NAMES, State
+
+    width = max(map(len, NAMES))
+    indent = " " * (width + 4)
+    for each in alike:
+        yield f"{State[each['state'].upper()].value} {each['check']:<{width}}  {each['text']}"
+    if hint := alike[0]["hint"]:
+        yield f"{indent}→ {hint}"
+    if any(each["state"] != "fine" for each in alike):
+        yield f"{indent}  {alike[0]['doc']}"
 
 
 def _counted(number: int, what: str) -> str:
