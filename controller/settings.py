@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PREFIX = "MELTEMI_"
 
-_ADDRESS = re.compile(r"([^\s:\[\]]+|\[[0-9a-fA-F:.]+\]):\d{1,5}")
+_ADDRESS = re.compile(r"(?:[^\s:\[\]]+|\[[0-9a-fA-F:.]+\]):(\d{1,5})", re.ASCII)
 """``host:port``; an IPv6 address is in brackets."""
 
 PLAINTEXT_ON_LOOPBACK = Security()
@@ -149,7 +149,8 @@ def _token_port(environment: Mapping[str, str], files: Sequence[str]) -> TokenPo
     address = environment.get(name, "")
     if not address:
         return None
-    if _ADDRESS.fullmatch(address) is None:
+    found = _ADDRESS.fullmatch(address)
+    if found is None or int(found[1]) > 65535:
         raise ConfigError(f"{name} is {address!r}: write HOST:PORT, such as 0.0.0.0:18001")
     given = [environment.get(file, "") for file in files]
     if not all(given):

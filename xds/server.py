@@ -18,12 +18,12 @@ from meltemi.xds.admission_control import AdmissionControl
 from meltemi.xds.dialect import Delta, Sotw
 from meltemi.xds.drain import drain_schedule, expiry, lifetime
 from meltemi.xds.limits import LimitError, Limits
+from meltemi.xds.listening import listening
 from meltemi.xds.loopback import require_loopback
 from meltemi.xds.peer import Peer, UnidentifiedError
 from meltemi.xds.response_cache import ResponseCache
 from meltemi.xds.session import Session
 from meltemi.xds.stream import Stream, read_request
-from meltemi.xds.transport import listening
 from meltemi.xds.wire import ProtocolError
 
 if TYPE_CHECKING:

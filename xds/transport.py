@@ -1,42 +1,17 @@
-"""A server of gRPC's, and the limits in its own words, for what it decides before or beside us."""
+"""The limits in gRPC's own words, for what it decides before or beside us."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import grpc
-import grpc.aio
-
 from meltemi.xds.limits import STREAMS_PER_CONNECTION
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from meltemi.xds.limits import Limits
 
 _PROXY_PINGS_MS = 5_000
 _TURNING = 0.8
 _TLS_FRAME = 4096
-
-
-def listening(
-    address: str,
-    credentials: grpc.ServerCredentials | None,
-    handlers: Sequence[grpc.GenericRpcHandler],
-    limits: Limits,
-) -> tuple[grpc.aio.Server, int]:
-    """A server that is not started yet, with its port; plaintext without ``credentials``.
-
-    Raises OSError when the address is taken.
-    """
-    server = grpc.aio.server(options=channel_arguments(limits))
-    server.add_generic_rpc_handlers(handlers)
-    try:
-        if credentials is None:
-            return server, server.add_insecure_port(address)
-        return server, server.add_secure_port(address, credentials)
-    except RuntimeError as error:
-        raise OSError(f"cannot listen on {address}: {error}") from error
 
 
 def channel_arguments(limits: Limits) -> tuple[tuple[str, int], ...]:

@@ -147,6 +147,14 @@ async def changed(issuer: Issuer, **claims: object) -> str:
     return issuer.signed(await issuer.token("shop"), **claims)
 
 
+async def expired(issuer: Issuer) -> str:
+    return await changed(issuer, **lasting(-5))
+
+
+async def of_another_issuer(issuer: Issuer) -> str:
+    return await changed(issuer, iss="https://elsewhere.test")
+
+
 async def for_others(issuer: Issuer) -> str:
     return await issuer.token("shop", audience="vault")
 
@@ -165,9 +173,9 @@ async def of_nobody(issuer: Issuer) -> str:
 @pytest.mark.parametrize(
     ("wrong", "complaint"),
     [
-        (lambda issuer: changed(issuer, **lasting(-5)), r"the token expired \d+ s ago: send the"),
+        (expired, r"the token expired \d+ s ago: send the"),
         (for_others, "for 'vault', not for 'meltemi': request it with `audience: meltemi`"),
-        (lambda issuer: changed(issuer, iss="https://elsewhere.test"), "the API server refuses"),
+        (of_another_issuer, "the API server refuses the token"),
         (other_key, "the API server refuses the token"),
         (of_nobody, "the API server refuses the token"),
         (with_algorithm_none, "the token is not signed: send one that Kubernetes issues"),

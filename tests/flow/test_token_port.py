@@ -151,7 +151,9 @@ async def test_a_server_that_stops_ends_streams_whoever_they_are(tmp_path: Path)
 
 async def test_nothing_but_discovery_is_offered(tmp_path: Path) -> None:
     async with serving(tmp_path) as rig, rig.channel() as channel:
-        call: Any = channel.unary_unary(f"/{SERVICE}/FetchClientStatus")
+        # grpc's stubs make it generic in what the serializers would be.
+        path = f"/{SERVICE}/FetchClientStatus"
+        call: Any = channel.unary_unary(path)  # pyright: ignore[reportUnknownVariableType]
         code = await call(b"").code()
         assert (code, rig.asked) == (grpc.StatusCode.UNIMPLEMENTED, 0)
 

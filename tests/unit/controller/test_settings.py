@@ -103,7 +103,9 @@ def test_a_port_for_tokens_needs_tls(lacking: str) -> None:
         read({**given, "MELTEMI_TOKEN_XDS": "[::1]:18001"})
 
 
-@pytest.mark.parametrize("address", ["18001", "localhost", "::1:18001", "[::1]", "a b:1", ":18001"])
+@pytest.mark.parametrize(
+    "address", ["18001", "localhost", "::1:18001", "[::1]", "a b:1", ":1", "a:65536"]
+)
 def test_a_port_for_tokens_is_a_host_and_a_port(address: str) -> None:
     with pytest.raises(ConfigError, match="write HOST:PORT"):
         read({**TLS, "MELTEMI_TOKEN_XDS": address})
