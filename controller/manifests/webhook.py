@@ -38,7 +38,6 @@ def webhook(wish: Wish) -> Iterator[Manifest]:
         {
             "apiVersion": "v1",
             "kind": "Secret",
-            "type": "Opaque",
             "metadata": metadata(WEBHOOK_SECRET, wish.namespace),
         },
         SECRET,

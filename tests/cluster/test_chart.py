@@ -180,7 +180,7 @@ async def test_what_operators_add_is_where_it_belongs(offline: Tool) -> None:
     added: dict[str, Any] = {
         "image": {"repository": "registry.example/meltemi", "tag": "2"},
         "imagePullSecrets": [{"name": "pull"}],
-        "env": {"MELTEMI_GRACE": 45.5, "MELTEMI_MAX_STREAMS": "20000"},
+        "env": {"MELTEMI_GRACE": 45.5, "MELTEMI_KEEPALIVE": "9", "MELTEMI_MAX_NAMES": 2000000},
         "nodeSelector": {"pool": "infra"},
         "tolerations": [{"operator": "Exists"}],
         "affinity": {"nodeAffinity": {}},
@@ -197,13 +197,20 @@ async def test_what_operators_add_is_where_it_belongs(offline: Tool) -> None:
     (container,) = template["spec"]["containers"]
     assert container["image"] == "registry.example/meltemi:2"
     env = {each["name"]: each.get("value") for each in container["env"]}
-    assert (env["MELTEMI_GRACE"], env["MELTEMI_MAX_STREAMS"]) == ("45.5", "20000")
+    settings = [env[f"MELTEMI_{name}"] for name in ("GRACE", "KEEPALIVE", "MAX_NAMES")]
+    assert settings == ["45.5", "9", "2000000"]
     assert template["spec"]["terminationGracePeriodSeconds"] == 56
     for field in ("imagePullSecrets", "nodeSelector", "tolerations", "affinity"):
         assert template["spec"][field] == added[field]
     assert template["spec"]["priorityClassName"] == "high"
     assert template["metadata"]["labels"]["team"] == "mesh"
     assert template["metadata"]["annotations"] == {"note": "x"}
+
+
+async def test_an_image_may_be_named_by_its_digest(offline: Tool) -> None:
+    digest = f"sha256:{'a' * 64}"
+    text = await offline.run("template", "m", CHART, f"--set=image.tag={digest}")
+    assert f"image: meltemi@{digest}\n" in text
 
 
 async def names(api: ApiClient, path: str) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +17,7 @@ from tests.cluster.apiserver import ApiServer
 from tests.cluster.conftest import administrator
 from tests.cluster.definitions import send
 from tests.cluster.kubectl import Tool
+from tests.cluster.objects import apply, router
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -91,6 +93,21 @@ async def test_to_apply_it_again_leaves_what_the_replicas_wrote(
     assert (await send(api, "GET", secret)).said["data"] == data
     (webhook,) = (await send(api, "GET", CONFIGURATION)).said["webhooks"]
     assert webhook["clientConfig"]["caBundle"] == authority
+
+
+async def test_what_is_deleted_leaves_kinds_and_rules(kubectl: Tool, api: ApiClient) -> None:
+    leaving = replace(WHOLE, namespace="leaving")
+    await kubectl.run("apply", "-f", "-", stdin=printed(leaving))
+    await apply(api, router("default", "kept"))
+    for part in ("deployment", "webhook", "rbac"):
+        text = "".join(each.to_yaml() for each in PARTS[part](leaving))
+        # Nobody here finishes the deletion of a namespace.
+        await kubectl.run("delete", "--wait=false", "-f", "-", stdin=text)
+    assert (await send(api, "GET", CONFIGURATION)).status == 404
+    for kind in ("deployments", "roles", "rolebindings", "secrets"):
+        ran = await kubectl.run("get", kind, "-n", leaving.namespace, "-o", "name")
+        assert ran == ""
+    assert "kept" in await kubectl.run("get", "metarouters", "-o", "name")
 
 
 def pod(**changed: object) -> dict[str, Any]:

@@ -21,6 +21,17 @@ yes
 {{- end -}}
 {{- end }}
 
+{{/* A setting as text. Helm knows numbers as floats, and would write 2e+06. */}}
+{{- define "meltemi.setting" -}}
+{{- if and (kindIs "float64" .) (eq (floor .) .) }}{{ int64 . }}{{ else }}{{ . }}{{ end -}}
+{{- end }}
+
+{{/* The image, by its tag or its digest. */}}
+{{- define "meltemi.image" -}}
+{{- $tag := .Values.image.tag | default .Chart.AppVersion -}}
+{{ .Values.image.repository }}{{ hasPrefix "sha256:" $tag | ternary "@" ":" }}{{ $tag }}
+{{- end }}
+
 {{/* Names and numbers of the ports that are served. */}}
 {{- define "meltemi.ports" -}}
 xds: {service: 18000, container: 18000}
