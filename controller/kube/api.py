@@ -10,6 +10,7 @@ import aiohttp
 import msgspec
 from kubernetes.aio import client
 from kubernetes.aio import config as _config
+from yaml import YAMLError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
@@ -224,7 +225,8 @@ async def configuration(kubeconfig: str = "", context: str = "") -> client.Confi
     """Of a kubeconfig file, or of the pod that this runs in; ``""`` tries the pod first.
 
     Raises:
-        kubernetes.aio.config.ConfigException: there is neither.
+        kubernetes.aio.config.ConfigException: there is neither, or the file is something else.
+        OSError: the file cannot be read.
     """
     found = client.Configuration()
     if not kubeconfig:
@@ -234,7 +236,12 @@ async def configuration(kubeconfig: str = "", context: str = "") -> client.Confi
             pass
         else:
             return found
-    await config.load_kube_config(
-        kubeconfig or None, context=context or None, client_configuration=found
-    )
+    try:
+        await config.load_kube_config(
+            kubeconfig or None, context=context or None, client_configuration=found
+        )
+    except (AttributeError, LookupError, TypeError, ValueError, YAMLError) as error:
+        # It takes for granted that it is one.
+        what = kubeconfig or "what is named by KUBECONFIG, or ~/.kube/config,"
+        raise config.ConfigException(f"{what} is no kubeconfig: {error}") from error
     return found

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from kubernetes.aio.config import ConfigException
@@ -12,9 +14,6 @@ from meltemi.controller.kube.api import Api, ApiError, configuration
 from meltemi.testing.fetching import UnavailableError
 from meltemi.testing.kube_binaries import kube_binaries
 from meltemi.xds.loopback import is_loopback
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ANSWER_S = 10.0
 """How long an API server may be silent."""
@@ -78,6 +77,9 @@ async def choose(wanted: Wanted) -> Choice:
     """
     if wanted.local:
         return _own("An API server of the demo's own")
+    _require_file(wanted.kubeconfig)
+    # What it would warn of is told below.
+    logging.getLogger("kubernetes").addHandler(logging.NullHandler())
     try:
         found: Any = await configuration(wanted.kubeconfig, wanted.context)
     except (ConfigException, OSError) as error:
@@ -102,6 +104,12 @@ def require_permission(url: str, *, yes: bool) -> None:
             f"{url} is not on this machine, and the demo would define kinds there: say --yes if "
             "you mean that, or --local for an API server of the demo's own"
         )
+
+
+def _require_file(kubeconfig: str) -> None:
+    """The library says of one that is absent what is wrong with an empty one. Raises UsageError."""
+    if kubeconfig and not Path(kubeconfig).exists():
+        raise UsageError(f"--kubeconfig {kubeconfig}: there is no such file")
 
 
 def _own(said: str) -> Choice:

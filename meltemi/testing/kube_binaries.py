@@ -28,7 +28,7 @@ def given() -> Path | None:
     absent = [name for name in NAMES if not (Path(named) / name).exists()]
     if absent:
         raise UnavailableError(
-            f"{ASSETS} is {named}, where {' and '.join(absent)} cannot be found: "
+            f"{ASSETS} is {named}, where {', '.join(absent)} cannot be found: "
             "name a folder that has them, or unset it and they are built."
         )
     return Path(named)

@@ -70,10 +70,24 @@ async def test_local_looks_at_no_kubeconfig(tmp_path: Path) -> None:
     assert (await choose(Wanted(local=True))).where == tmp_path
 
 
-@pytest.mark.parametrize("wanted", [Wanted("absent"), Wanted(context="absent")])
-async def test_what_was_named_and_is_not_there_is_no_reason_for_another(wanted: Wanted) -> None:
-    with pytest.raises(UsageError, match="the kubeconfig cannot be used: "):
+@pytest.mark.parametrize(
+    ("wanted", "told"),
+    [
+        (Wanted("absent"), "--kubeconfig absent: there is no such file"),
+        (Wanted(context="absent"), "the kubeconfig cannot be used: "),
+    ],
+)
+async def test_what_was_named_and_is_not_there_is_no_reason_for_another(
+    wanted: Wanted, told: str
+) -> None:
+    with pytest.raises(UsageError, match=told):
         await choose(wanted)
+
+
+async def test_a_file_that_is_something_else_is_told(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("just a text")
+    with pytest.raises(UsageError, match="text is no kubeconfig: "):
+        await choose(Wanted(str(tmp_path / "text")))
 
 
 async def test_a_context_that_is_not_in_the_kubeconfig_is_told(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def test_a_folder_without_them_is_told_with_what_is_missing(
 ) -> None:
     (tmp_path / "kubectl").touch()
     monkeypatch.setenv(ASSETS, str(tmp_path))
-    with pytest.raises(UnavailableError, match="where etcd and kube-apiserver cannot be found"):
+    with pytest.raises(UnavailableError, match="where etcd, kube-apiserver cannot be found"):
         kube_binaries()
 
 
