@@ -54,7 +54,9 @@ class Size:
 
 def metadata(name: str, number: int, **labels: str) -> Object:
     """As users and controllers leave it behind."""
-    fields: Object = {f"f:{each}": {".": {}, "f:value": {}} for each in ("metadata", "spec", "ports")}
+    fields: Object = {
+        f"f:{each}": {".": {}, "f:value": {}} for each in ("metadata", "spec", "ports")
+    }
     return {
         "name": name,
         "namespace": f"team-{number % 50}",
@@ -219,11 +221,9 @@ async def _read(url: str, size: Size) -> Iterator[tuple[str, str]]:
     usage.forget_peak()
     store, source = Store(), KubeSource(connect, kinds=KINDS)
     events = source.events()
-    async for event in events:
-        if isinstance(event, Synced):
-            break
+    while not isinstance(event := await anext(events), Synced):
         store.apply(event)
-    del event
+        del event  # else it is in memory while the next one comes
     seconds, cpu = perf_counter() - began, process_time() - cpu
     peak = usage.memory("VmHWM") - before
     gc.collect()

@@ -36,13 +36,13 @@ def trouble(reflector: Reflector) -> Problem | None:
         )
     if reflector.state is not State.DENIED:
         return None
-    verbs = "get and watch" if reflector.name else "get, list and watch"
-    cause = f"Meltemi may not {verbs} {about.name}{where}: {reflector.reason}"
-    granted = f"{verbs} on {kind.plural} of apiGroup {kind.group!r}"
+    verbs, granted, option = "get, list and watch", f"{kind.plural}", ""
     if reflector.name:
-        granted = f"{granted}, resourceNames [{reflector.name}],"
+        verbs, granted = "get and watch", f"{kind.plural}, resourceNames [{reflector.name}]"
+        option = f" --secret {reflector.namespace}/{reflector.name}"
+    cause = f"Meltemi may not {verbs} {about.name}{where}: {reflector.reason}"
     next_step = (
-        f"give its service account a role with {granted}{where} (see meltemi manifests rbac); no "
-        "restart is needed"
+        f"give its service account a role with {verbs} on {granted} of apiGroup {kind.group!r}"
+        f"{where} (meltemi manifests rbac{option}); no restart is needed"
     )
     return Problem(DENIED, about, cause, next_step)

@@ -38,7 +38,7 @@ def asked(folder: Path, namespace: str) -> set[tuple[str, str]]:
     for line in (folder / "audit.log").read_text().splitlines():
         entry: dict[str, Any] = json.loads(line)
         if entry["user"]["username"] == f"system:serviceaccount:{namespace}:{NAME}":
-            url = urlsplit(entry["requestURI"])
+            url = urlsplit(str(entry["requestURI"]))
             found.add((url.path, ",".join(parse_qs(url.query).get("labelSelector", ()))))
     return found
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from meltemi.controller.kube.state import State
+from meltemi.controller.plane import ControlPlane
+from meltemi.controller.settings import Settings
+from meltemi.controller.sources.kube import KubeSource
+from meltemi.protocols.registry import load
+from meltemi.testing.ports import LOOPBACK
 from tests.cluster.accounts import Account, rule
 from tests.cluster.apiserver import ApiServer
 from tests.cluster.conftest import administrator
@@ -21,6 +27,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.cluster
 
+PATIENCE_S = 60.0
 SERVICES = rule("", "services", ["get", "list", "watch"])
 REDIS = rule("redis.aeraki.io", "redisservices", ["get", "list", "watch"])
 
@@ -108,6 +115,38 @@ async def test_a_denied_secret_locks_nothing_else_and_is_read_once_it_may_be(
         await account.grant("vault", rule("", "secrets", ["get", "watch"], "vault"))
         await source.hears("Secret/vault")
         await source.until(lambda source: not source.wrong)
+
+
+async def test_proxies_are_served_while_a_password_may_not_be_read_and_the_lock_opens_by_itself(
+    server: ApiServer, admin: ApiClient, namespace: str, tmp_path: Path
+) -> None:
+    await apply(admin, definition(KINDS["RedisService"]))
+    account = Account(server, namespace, tmp_path)
+    slices = rule("discovery.k8s.io", "endpointslices", ["get", "list", "watch"])
+    await account.grant("most", SERVICES, REDIS, slices)
+    await keep(admin, namespace, "vault", "word")
+    cache = service(namespace, "cache")
+    cache["spec"]["ports"] = [{"name": "tcp-redis", "port": 6379}]
+    await apply(admin, cache)
+    rules = redis(namespace, "cache", "vault")
+    rules["spec"]["host"] = ["cache"]
+    await apply(admin, rules)
+    kinds = [KINDS[kind] for kind in ("Service", "EndpointSlice", "RedisService")]
+    source = KubeSource(account.connect, kinds=kinds, namespaces=[namespace])
+    plane = ControlPlane(load(), source, Settings())
+
+    async def told(*codes: str) -> None:
+        """Until this is wrong, and nothing else, and proxies are served."""
+        async with asyncio.timeout(PATIENCE_S):
+            wanted = {*codes}
+            # The board tells nobody.
+            while not plane.ready or {each.problem.code for each in plane.findings} != wanted:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+    async with plane.running(f"{LOOPBACK}:0"):
+        await told("MEL0403", "MEL0601")
+        await account.grant("vault", rule("", "secrets", ["get", "watch"], "vault"))
+        await told()
 
 
 async def test_a_token_that_was_replaced_is_read_when_the_old_one_is_refused(
