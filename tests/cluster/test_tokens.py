@@ -252,6 +252,16 @@ async def test_a_live_node_id_is_denied_to_another_service_account(rig: Rig) -> 
         assert "another workload is connected as node 'edge'" in text
 
 
+async def test_a_stream_may_not_change_its_node_id(rig: Rig) -> None:
+    async with rig.client(f"Bearer {await rig.issuer.token('shop')}") as client:
+        await client.introduce(CLUSTER, {}, "edge")
+        await client.hear()
+        await client.introduce(LISTENER, {}, "other")
+        code, text = await client.end()
+        assert (code, rig.plane.status.streams()) == (grpc.StatusCode.INVALID_ARGUMENT, ())
+        assert "node.id changed from 'edge' to 'other'" in text
+
+
 async def test_a_stream_ends_when_its_token_has_expired(rig: Rig) -> None:
     genuine = await rig.issuer.token("shop")
     short = rig.issuer.signed(genuine, **lasting(3))
