@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from meltemi.controller.kube.api import Api
 from meltemi.controller.kube.lease import Lease
 from meltemi.controller.kube.statuses import Statuses
+from meltemi.controller.sources.kube import configured
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
@@ -45,8 +46,8 @@ class Replica:
 
     @asynccontextmanager
     async def running(self, plane: ControlPlane) -> AsyncGenerator[None]:
-        """All duties, while the context lasts."""
-        api = await Api.connected(self._connect)
+        """All duties, while the context lasts. Raises SourceError: no API server is configured."""
+        api = Api(await configured(self._connect), connect=self._connect)
         try:
             lease = Lease(api, self._instance)
             elected = nullcontext() if self._written is None else lease.running()

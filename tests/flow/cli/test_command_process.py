@@ -158,6 +158,17 @@ def test_serving_on_a_taken_port_cannot_reach_its_goal(examples: Path) -> None:
     assert b"Traceback" not in ran.stderr
 
 
+def test_serving_a_cluster_that_cannot_be_found_is_wrong_usage(tmp_path: Path) -> None:
+    ports = ("--xds", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+    text = tmp_path / "text"
+    text.write_text("something else")
+    for options in ((), ("--kubeconfig", text)):
+        ran = meltemi("serve", "--kube", *ports, *options, env={"HOME": str(tmp_path)})
+        assert ran.returncode == 2
+        assert b"\nmeltemi: no API server is configured: " in ran.stderr
+        assert b"Traceback" not in ran.stderr
+
+
 def fake_demo(monkeypatch: pytest.MonkeyPatch, main: Callable[[bool], int]) -> list[Wanted | None]:
     """``meltemi.demo`` with another ``main``; which clusters it was asked for."""
     module = ModuleType("meltemi.demo")
