@@ -206,7 +206,7 @@ async def token_reviews(
     """Verifies tokens while the context lasts. Raises SourceError where no API server is
     configured.
     """
-    api = Api(await configured(connect))
+    api = Api(await configured(connect), connect=connect)
     reviews = TokenReviews(api, audience, trust_domain, checked)
     try:
         yield reviews.verify
