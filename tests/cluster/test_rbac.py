@@ -6,6 +6,7 @@ The API server's audit log is the witness.
 from __future__ import annotations
 
 import asyncio
+import json
 from base64 import b64encode
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -68,8 +69,12 @@ def unused(installation: Installation, *, listed: bool) -> list[str]:
     )
 
 
+def forbidden(installation: Installation) -> set[Right]:
+    return installation.audit.forbidden(installation.wish.namespace, NAME)
+
+
 def denied(installation: Installation) -> list[str]:
-    return sorted(map(str, installation.audit.forbidden(installation.wish.namespace, NAME)))
+    return sorted(map(str, forbidden(installation)))
 
 
 async def write(installation: Installation, *bodies: Mapping[str, Any]) -> None:
@@ -159,6 +164,20 @@ async def test_a_right_that_is_taken_away_is_missed(
         async with installation.replica("alone"):
             await until(lambda: is_denied(installation), lambda: "nothing is denied")
         assert denied(installation) == ["get leases.coordination.k8s.io in tenant"]
+
+
+async def test_without_the_cluster_role_all_but_protocols_is_read_in_namespaces(
+    assets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MELTEMI_POD_NAMESPACE", TENANT.namespace)
+    async with installed(assets, tmp_path, TENANT) as installation:
+        binding = f"{NAME}:{TENANT.namespace}"
+        await installation.kubectl.run("delete", "clusterrolebinding", binding)
+        async with installation.replica("alone") as replica:
+            found = json.loads((await replica.meltemi.get("/findings")).body)
+        lacking = [each for each in found if each["code"] == "MEL0601"]
+        assert [each["name"] for each in lacking] == ["applicationprotocols.metaprotocol.aeraki.io"]
+        assert {each.resource for each in forbidden(installation)} == {"applicationprotocols"}
 
 
 async def is_denied(installation: Installation) -> bool:
