@@ -37,6 +37,8 @@ async def probe(port: Port) -> Probed:
         return Probed("foreign", f"no answer in {PATIENCE_S:g} s")
     except ssl.SSLError as refused:
         return Probed("foreign", f"no TLS: {refused.reason or refused}")
+    except socket.gaierror as unknown:
+        return Probed("closed", str(unknown.strerror))
     except (OSError, EOFError, asyncio.LimitOverrunError) as refused:
         return Probed("foreign", str(refused) or type(refused).__name__)
 
