@@ -64,8 +64,8 @@ NOTHING_WRONG = Verdict()
 
 
 class Judge:
-    """``trial`` finds what is wrong between an object and the others that there are, None as long
-    as they are not known.
+    """``trial`` finds what is wrong between an object and the others that there are, None where
+    that cannot be told: as long as they are not known, or of an object that is very large.
     """
 
     def __init__(

@@ -69,7 +69,7 @@ async def serving_webhook(
         trial = Trial(plane.store, registry, settings)
 
         def tried(decoded: Decoded) -> Trying | None:
-            return trial.run(decoded) if plane.ready else None
+            return trial.run(decoded) if plane.ready and trial.fits(decoded) else None
 
         def judged(verdict: Verdict) -> None:
             plane.metrics.reviewed(refused=bool(verdict.errors), failed=verdict.failed)

@@ -12,7 +12,7 @@ from meltemi.controller.presets import preset
 from meltemi.controller.store import Store
 from meltemi.protocols.compiler import Compiler
 from meltemi.protocols.group import NOWHERE
-from meltemi.protocols.model import Application
+from meltemi.protocols.model import Application, Rule
 from meltemi.protocols.routing import destinations
 
 if TYPE_CHECKING:
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from meltemi.protocols.registry import Registry
 
 
+LARGEST = 100
+"""Hosts and routes of an object that is tried."""
+
+
 class Trial:
     """``store`` is the live one, which is only read."""
 
@@ -33,6 +37,13 @@ class Trial:
         self._registry = registry
         self._settings = settings
         self._stock = profile(preset(), registry).group
+
+    def fits(self, decoded: Decoded) -> bool:
+        """Whether it is small enough: proxies wait while a host is compiled, at up to 3 ms a route,
+        and they will once more when the object is stored.
+        """
+        routes = sum(len(value.routes) for value in decoded.values if isinstance(value, Rule))
+        return len(self._store.concerns(decoded)) + routes <= LARGEST
 
     def run(self, decoded: Decoded) -> Generator[None, None, tuple[Problem, ...]]:
         """What is wrong with the object beside the others that there are: compiled for stock

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,8 @@ from meltemi.controller.objects import Delete, Upsert, identity_of
 from meltemi.controller.offline import compile_everything, read_text
 from meltemi.controller.settings import Settings
 from meltemi.controller.store import Store
-from meltemi.controller.webhook.trial import Trial
+from meltemi.controller.webhook.trial import LARGEST, Trial
+from meltemi.protocols.model import Rule
 from tests import make
 
 if TYPE_CHECKING:
@@ -158,3 +160,13 @@ def test_of_a_large_mesh_only_what_the_object_is_about_is_compiled() -> None:
     many = "---".join(SHOP.replace("shop", f"shop-{i}") for i in range(50))
     steps = Trial(live(f"{SHOP}---{many}"), make.registry(), Settings()).run(router())
     assert len(list(steps)) <= 2
+
+
+def test_an_object_on_which_proxies_would_have_to_wait_is_not_tried() -> None:
+    small = router()
+    (rule,) = (value for value in small.values if isinstance(value, Rule))
+    trial = Trial(live(), make.registry(), Settings())
+    assert trial.fits(small)
+    for routes, fits in ((LARGEST - 1, True), (LARGEST, False)):
+        large = replace(small, values=(replace(rule, routes=rule.routes * routes),))
+        assert trial.fits(large) is fits
