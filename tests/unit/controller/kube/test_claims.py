@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from meltemi.controller.kube.claims import remaining
 from meltemi.xds.peer import UnidentifiedError
 from tests.json_tokens import json_token as token
 
 NOW = 1_000.0
+NAMES = st.sampled_from(["alg", "aud", "exp"])
 
 
 @pytest.mark.parametrize("audience", ["meltemi", ["vault", "meltemi"]])
@@ -17,7 +22,7 @@ def test_a_token_for_us_is_good_until_it_expires(audience: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "complaint"),
+    ("written", "complaint"),
     [
         (token({"aud": "meltemi", "exp": 1_000}), "the token expired 0 s ago"),
         (token({"aud": "meltemi", "exp": 400}), "the token expired 600 s ago"),
@@ -38,12 +43,25 @@ def test_a_token_for_us_is_good_until_it_expires(audience: object) -> None:
         ("[" * 9_999, "no JWT"),
     ],
 )
-def test_what_no_issuer_need_look_at_is_refused(given: str, complaint: str) -> None:
+def test_what_no_issuer_need_look_at_is_refused(written: str, complaint: str) -> None:
     with pytest.raises(UnidentifiedError, match=complaint):
-        remaining(given, "meltemi", NOW)
+        remaining(written, "meltemi", NOW)
 
 
 def test_an_audience_of_any_length_makes_no_long_text() -> None:
     with pytest.raises(UnidentifiedError) as refused:
         remaining(token({"aud": ["x" * 9_999], "exp": 1_600}), "meltemi", NOW)
     assert len(str(refused.value)) < 400
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text() | NAMES, inner),
+)
+
+
+@given(_JSON, _JSON, st.text())
+def test_whatever_it_is_it_is_good_or_refused(header: object, claims: object, rest: str) -> None:
+    for given_token in (token(claims, header, rest), token(claims), rest):
+        with suppress(UnidentifiedError):
+            assert remaining(given_token, "meltemi", NOW) > 0
