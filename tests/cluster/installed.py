@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any
 
+from meltemi.controller.client_tls import ClientTls
 from meltemi.controller.client_token import ClientToken
 from meltemi.controller.manifests.parts import PARTS
+from meltemi.controller.manifests.ports import PORTS
 from meltemi.controller.manifests.wish import NAME
+from meltemi.controller.manifests.workload import TLS, arguments
 from meltemi.testing.control_plane import MeltemiProcess
 from meltemi.testing.ports import LOOPBACK, Address, free_port
 from meltemi.testing.standalone import standalone_envoy
@@ -24,7 +27,7 @@ from tests.cluster.objects import KINDS, apply, definition
 from tests.cluster.tokens import Issuer, Projected
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Iterator, Mapping
     from pathlib import Path
 
     from kubernetes.aio.client import ApiClient
@@ -43,13 +46,15 @@ class Replica:
 
     meltemi: MeltemiProcess
     tokens: Address
-    keys: Files
+    proxy: Files
 
     def envoy(self, token: Projected | None = None) -> Envoy:
-        """One that is nobody in particular, or shows a token."""
+        """One in the namespace `shop` that has a certificate, or shows a token instead."""
+        certificate, key, authority = map(str, astuple(self.proxy))
         if token is None:
-            return standalone_envoy(self.meltemi.xds)
-        shown = ClientToken(str(token.path), str(self.keys.authority), "localhost")
+            tls = ClientTls(certificate, key, authority, "localhost")
+            return standalone_envoy(self.meltemi.xds, tls=tls)
+        shown = ClientToken(str(token.path), authority, "localhost")
         return standalone_envoy(self.tokens, token=shown)
 
 
@@ -65,20 +70,26 @@ class Installation:
 
     @asynccontextmanager
     async def replica(self, name: str) -> AsyncGenerator[Replica]:
-        """With all that was wished. The environment says in which namespace it is."""
+        """With the arguments of the Deployment. The environment says in which namespace it is."""
         folder, authority = self.server.folder / name, Authority()
-        keys = files(folder / "tls", authority.server(), authority)
-        tokens, webhook = (Address(LOOPBACK, free_port()) for _ in range(2))
-        options = ["--kube", f"--kubeconfig={self.server.folder / 'account.kubeconfig'}"]
-        options += [f"--namespace={each}" for each in self.wish.watched]
-        if self.wish.tokens:
-            options += [f"--tls-cert={keys.certificate}", f"--tls-key={keys.key}"]
-            options += [f"--token-xds={tokens}"]
+        files(folder / "tls", authority.server(), authority)
+        proxy = files(folder / "proxy", authority.proxy("shop"), authority)
+        ports = {port: Address(LOOPBACK, free_port()) for port in ("token-xds", "webhook")}
         if self.wish.webhook:
-            options += [f"--webhook={webhook}"]
-            await self._lead_to(webhook)
+            await self._lead_to(ports["webhook"])
+        kubeconfig = f"--kubeconfig={self.server.folder / 'account.kubeconfig'}"
+        options = [kubeconfig, *self._options(folder / "tls", ports)]
         async with MeltemiProcess(None, extra_args=options, folder=folder) as meltemi:
-            yield Replica(meltemi, tokens, keys)
+            yield Replica(meltemi, ports["token-xds"], proxy)
+
+    def _options(self, tls: Path, ports: Mapping[str, Address]) -> Iterator[str]:
+        """What a container gets, with places of this machine; two ports have theirs already."""
+        for argument in arguments(self.wish)[1:]:
+            name = argument.removeprefix("--").partition("=")[0]
+            if name in ports:
+                yield f"--{name}={ports[name]}"
+            elif name not in PORTS:
+                yield argument.replace(TLS, str(tls))
 
     async def _lead_to(self, webhook: Address) -> None:
         """No Service takes anybody anywhere here."""
