@@ -115,10 +115,7 @@ class Rig:
 def _accept(proxy: Proxy) -> int:
     """Accept what is due; whether there was something."""
     proxy.now = monotonic()
-    heard = proxy.listen()
-    while proxy.heard:
-        proxy.take(proxy.heard[0])
-    return bool(heard)
+    return bool(proxy.swallow())
 
 
 def _keep_no_statuses() -> None:

@@ -118,13 +118,12 @@ class _Behind:
 
     def concern(self, type_url: TypeUrl, first: int, last: int) -> None:
         """The stream is to accept these epochs of a type too."""
-        known = self.epochs.get(type_url, (first, last))
-        self.epochs[type_url] = (min(first, known[0]), max(last, known[1]))
+        if (known := self.epochs.get(type_url)) is not None:
+            first, last = min(first, known[0]), max(last, known[1])
+        self.epochs[type_url] = (first, last)
 
     def hold(self, held: Collection[Key], now: int) -> None:
         """This is held back now; what was and is not any more is due."""
-        if not (held or self.held):
-            return
         for key in [key for key in self.held if key not in held]:
             self.concern(key.type_url, self.held.pop(key), now)
         for key in held:
@@ -141,13 +140,15 @@ class _Behind:
 
     def answered(self, event: Acked | Nacked, session: Session[Any], now: int) -> None:
         """A response is answered, and all of its type before it."""
-        type_url, oldest = event.type_url, self._oldest
-        self.kept -= {type_url}
+        type_url = event.type_url
+        oldest = self._oldest if type_url in ROOTS else None
+        if self.kept:
+            self.kept -= {type_url}
         if isinstance(event, Nacked) and not event.named and len(event.suspects) > SUSPECTS:
             self.kept |= {type_url}
         elif event.nonce in self.carried:
             self._accept(type_url, event.nonce)
-        if type_url in ROOTS and oldest is not None:
+        if oldest is not None:
             for child in session.types:
                 if child not in self.epochs and child != type_url and session.owes(child):
                     self.concern(child, oldest, now)
@@ -191,6 +192,7 @@ class Epochs:
         self._streams: dict[int, _Stream] = {}
         self._groups: dict[Group, _Group] = {}
         self._behind: dict[int, _Behind] = {}
+        self._turn: tuple[Group, Lag, Lag] | None = None
         self._turned_groups: set[Group] = set()
         self._turned_epochs: dict[tuple[Group, TypeUrl], int] = {}
         self._turned_held: dict[Group, set[Key]] = {}
@@ -231,6 +233,7 @@ class Epochs:
         """What changed since the last call."""
         held = {group: frozenset(keys) for group, keys in self._turned_held.items()}
         turned = Turned(frozenset(self._turned_groups), dict(self._turned_epochs), held)
+        self._turn = None
         self._turned_groups.clear()
         self._turned_epochs.clear()
         self._turned_held.clear()
@@ -271,24 +274,28 @@ class Epochs:
         the oldest of the changes came that caused it.
         """
         for stream in streams:
-            session = stream.session
+            session, number = stream.session, stream.number
+            held = session.held
             concerned = [type_url for type_url in types if session.owes(type_url)]
-            if not (concerned or session.held):
+            if not (concerned or held):
                 continue
-            if (behind := self._behind.get(stream.number)) is None:
-                behind = self._behind[stream.number] = _Behind()
-            behind.since = arrived if behind.since is None else behind.since
+            if (behind := self._behind.get(number)) is None:
+                behind = self._behind[number] = _Behind()
+            if behind.since is None:
+                behind.since = arrived
             for type_url in concerned:
                 behind.concern(type_url, self.now, self.now)
-            behind.hold(session.held, self.now)
-            self._look(stream.number, behind)
+            if held or behind.held:
+                behind.hold(held, self.now)
+            self._count(self._streams[number].proxy)
 
     def said(self, stream: int, event: Event, now: float) -> None:
         """Something happened on a stream."""
         if (behind := self._behind.get(stream)) is None:
             return
         session = self._streams[stream].session
-        behind.hold(session.held, self.now)
+        if behind.held:
+            behind.hold(session.held, self.now)
         if isinstance(event, Pushed):
             behind.pushed(event, self.now)
             if len(behind.epochs) == 1 and not behind.held:
@@ -318,7 +325,7 @@ class Epochs:
     def _count(self, proxy: _Proxy) -> None:
         """Count a proxy by its lag, and remember what is different from before."""
         before, after = proxy.lag, self._lag_of(proxy)
-        if after == before:
+        if after is before or after == before:
             return
         proxy.lag, number, lags = after, proxy.group.number, proxy.group.lags
         if before != NONE:
@@ -327,6 +334,9 @@ class Epochs:
                 del lags[before]
         if after != NONE:
             lags[after] = lags.get(after, 0) + 1
+        if (number, before, after) == self._turn:
+            return  # as with nearly all of the proxies that hear of one change
+        self._turn = (number, before, after)
         for type_url, first in before.behind ^ after.behind:
             where = (number, type_url)
             self._turned_epochs[where] = min(first, self._turned_epochs.get(where, first))

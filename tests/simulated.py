@@ -108,12 +108,19 @@ class Proxy:
                     wanted.setdefault(type_url, []).append(named)
         for type_url, names in wanted.items():
             self.ask(type_url, *names)
-        self.take(response)
-
-    def take(self, response: Response) -> None:
-        """Accept it, and ask for nothing more."""
         self.heard.remove(response)
         self._say(delta_request(response.type_url, nonce=response.nonce))
+
+    def swallow(self) -> int:
+        """Accept what is due without a look at it; how many responses that were."""
+        count = 0
+        while self.session.next_response(self.now) is not None:
+            pushed = self.session.pushed
+            assert pushed is not None
+            self._plane.said(self.number, pushed, self.now)
+            self._say(delta_request(pushed.type_url, nonce=pushed.nonce))
+            count += 1
+        return count
 
     def refuse(self, response: Response, message: str) -> None:
         """Refuse it in these words."""
