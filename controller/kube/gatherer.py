@@ -79,7 +79,7 @@ class Gatherer:
         reflector = Reflector(
             CONFIG_MAPS,
             self._api,
-            self._deliver,
+            self.deliver,
             namespace=self._instance.namespace,
             selector=f"{LABEL}=true",
             changed=self._noted,
@@ -90,9 +90,10 @@ class Gatherer:
             ready()
             while True:
                 await asyncio.sleep(SWEEP_S)
-                await self._sweep()
+                await self.sweep()
 
-    def _deliver(self, news: Iterable[News]) -> None:
+    def deliver(self, news: Iterable[News]) -> None:
+        """What the watch tells of reports."""
         for each in news:
             name = each.name.name
             if name == self._own or not name.startswith(self._prefix):
@@ -118,7 +119,7 @@ class Gatherer:
         if self._peers.drop(name):
             self._changed(None)
 
-    async def _sweep(self) -> None:
+    async def sweep(self) -> None:
         """Count those no more who are silent; their reports are nobody else's to remove."""
         for name in self._peers.expired(self._clock()):
             revision = self._revisions.get(name, 0)

@@ -7,8 +7,9 @@ from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING
 
+from meltemi.controller.kube.report import Report
+
 if TYPE_CHECKING:
-    from meltemi.controller.kube.report import Report
     from meltemi.controller.objects import Identity
     from meltemi.controller.tally import Tally
 
@@ -37,9 +38,9 @@ class Peers:
         """A replica reports, or repeats itself to show that it lives. Returns the objects of which
         it says something that it did not say before.
         """
-        before = self._peers.get(name)
+        before = self._peers.get(name, _Peer(Report(0, {}), now))
         self._peers[name] = _Peer(report, now)
-        known = {} if before is None else before.report.tallies
+        known = before.report.tallies
         told = known.keys() | report.tallies.keys()
         return {each for each in told if known.get(each) != report.tallies.get(each)}
 

@@ -89,7 +89,8 @@ class World:
         if body["metadata"]["resourceVersion"] != found["metadata"]["resourceVersion"]:
             raise ApiError(409, "409 the object has been modified")
         status = {k: v for k, v in body["status"].items() if k not in self.forgets}
-        self.put(name, (found["status"] or {}) | status, told=False)
+        before: dict[str, Any] = found["status"] or {}
+        self.put(name, before | status, told=False)
         return self.objects[name]
 
     async def get(self, path: str) -> Any:
