@@ -107,8 +107,14 @@ SPEAKS: dict[str, tuple[Speaks, ...]] = {
     # About kinds of the cluster, not about an object.
     "MEL0601": (),
     "MEL0602": (),
+    "MEL0603": (),
 }
 """What each code of the catalogue speaks for."""
+
+_UNABLE = (
+    "their build lacks the protocol's filter (MEL0501), or another service has the address of the "
+    "listener (MEL0208); `meltemi proxies` and the findings of the service say which, and what to do"
+)
 
 _WORST_FIRST = (Severity.ERROR, Severity.WARNING, Severity.INFO)
 
@@ -192,8 +198,7 @@ def _programmed(facts: Facts) -> _Said:
         return _Said(Type.PROGRAMMED, "False", reason, _refused(tally))
     found = _speaking(facts, Type.PROGRAMMED)
     if tally.unsupported:
-        text = f"{_of(tally.unsupported, tally)} cannot have all of it"
-        text = f"{text}: {_told(found)}" if found else text
+        text = f"{_of(tally.unsupported, tally)} cannot have all of it: {_told(found, _UNABLE)}"
         return _Said(Type.PROGRAMMED, "False", Reason.FILTER_UNSUPPORTED, text)
     if tally.pending:
         text = (

@@ -98,6 +98,9 @@ CODES: dict[str, Code] = {
     # 06xx: the cluster
     "MEL0601": Code(E_, "Objects may not be read: those that were read before stay in force"),
     "MEL0602": Code(W_, "Objects cannot be read now: those that were read before stay in force"),
+    "MEL0603": Code(
+        E_, "A namespace names too many Secrets: what the last of them guard is locked"
+    ),
 }
 
 

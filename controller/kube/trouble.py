@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from meltemi.controller.kube.references import MOST
 from meltemi.controller.kube.state import State
 from meltemi.controller.objects import Identity
 from meltemi.protocols.problem import Problem
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 DENIED = "MEL0601"
 STALE = "MEL0602"
+CROWDED = "MEL0603"
 
 
 def resource_of(reflector: Reflector) -> Identity:
@@ -46,3 +48,10 @@ def trouble(reflector: Reflector) -> Problem | None:
         f"{where} (meltemi manifests rbac{option}); no restart is needed"
     )
     return Problem(DENIED, about, cause, next_step)
+
+
+def crowded(about: Identity, beyond: int) -> Problem:
+    """More Secrets of a namespace are named than are followed."""
+    cause = f"{MOST + beyond} Secrets are named in namespace {about.namespace}, {MOST} are read"
+    next_step = "keep several passwords in one Secret, under keys of their own"
+    return Problem(CROWDED, about.ref(), f"{cause}, the first by name", next_step)

@@ -15,7 +15,7 @@ from meltemi.controller.kube.mirror import Gone
 from meltemi.controller.kube.references import References, Turn
 from meltemi.controller.kube.reflector import Reflector
 from meltemi.controller.kube.state import State
-from meltemi.controller.kube.trouble import resource_of, trouble
+from meltemi.controller.kube.trouble import crowded, resource_of, trouble
 from meltemi.controller.kube.written import WrittenStatuses
 from meltemi.controller.objects import Delete, Identity, Invalid, identity_of
 from meltemi.controller.sources import Followed, SourceError, Synced
@@ -112,7 +112,7 @@ class KubeSource:
                 self._follow(api, key)
             for key in self._watched:
                 await self._until(self._running[key].reflector.synced)
-            while secrets := self._unread():
+            while secrets := self._unread(self._running):
                 await self._until(secrets[0].synced)
             yield self._take()
             yield Synced()
@@ -137,6 +137,10 @@ class KubeSource:
                     self._leave(_Key(SECRETS, *name))
                 for name in turn.wanted:
                     self._follow(api, _Key(SECRETS, *name))
+                if turn.beyond is not None:
+                    about = Identity.of_resource(str(SECRETS), each.name.namespace)
+                    problem = crowded(about, turn.beyond)
+                    self._change(Invalid(about, (problem,)) if turn.beyond else Delete(about))
             self._arrived.set()
 
         reflector = Reflector(
@@ -215,16 +219,19 @@ class KubeSource:
         what it guards.
         """
         self._arrived.clear()
-        taken = {i: change for i, change in self._changes.items() if not self._unread(i)}
+        taken = {i: change for i, change in self._changes.items() if not self._waits(i)}
         for identity in taken:
             del self._changes[identity]
         return tuple(taken.values())
 
-    def _unread(self, identity: Identity | None = None) -> list[Reflector]:
-        """The Secrets that were not read yet, of those that an object names or of all."""
-        names = self._references if identity is None else self._references.of(identity)
-        followed = (self._running[_Key(SECRETS, *name)].reflector for name in names)
-        return [reflector for reflector in followed if not reflector.synced.is_set()]
+    def _waits(self, identity: Identity) -> bool:
+        names = self._references.of(identity)
+        return bool(names and self._unread(_Key(SECRETS, *name) for name in names))
+
+    def _unread(self, keys: Iterable[_Key]) -> list[Reflector]:
+        """Those of Secrets that are followed and were not read yet."""
+        secrets = (self._running[key] for key in keys if key.name and key in self._running)
+        return [each.reflector for each in secrets if not each.reflector.synced.is_set()]
 
 
 async def configured(connect: Callable[[], Awaitable[Configuration]]) -> Configuration:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from meltemi.controller.kube import references
 from meltemi.controller.kube.state import State
 from meltemi.controller.plane import ControlPlane
 from meltemi.controller.settings import Settings
@@ -115,6 +116,27 @@ async def test_a_denied_secret_locks_nothing_else_and_is_read_once_it_may_be(
         await account.grant("vault", rule("", "secrets", ["get", "watch"], "vault"))
         await source.hears("Secret/vault")
         await source.until(lambda source: not source.wrong)
+
+
+async def test_a_namespace_that_names_too_many_secrets_is_told(
+    server: ApiServer, admin: ApiClient, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(references, "MOST", 1)
+    await apply(admin, definition(KINDS["RedisService"]))
+    for name in ("first", "second"):
+        await keep(admin, namespace, name, "word")
+        await apply(admin, redis(namespace, name, name))
+    async with following(
+        server.connect, kinds=[KINDS["RedisService"]], namespaces=[namespace]
+    ) as source:
+        await source.until(lambda source: source.synced)
+        services = ["RedisService/first", "RedisService/second"]
+        assert sorted(source.told) == [*services, "Secret/first"]
+        assert source.wrong["secrets"].code == "MEL0603"
+        await delete(admin, "RedisService", namespace, "first")
+        await source.hears("Secret/second")
+        await source.until(lambda source: "Secret/first" in source.deleted)
+        assert source.wrong == {}
 
 
 async def test_proxies_are_served_while_a_password_may_not_be_read_and_the_lock_opens_by_itself(
