@@ -113,7 +113,7 @@ SPEAKS: dict[str, tuple[Speaks, ...]] = {
 
 _UNABLE = (
     "their build lacks the protocol's filter (MEL0501), or another service has the address of the "
-    "listener (MEL0208); `meltemi proxies` and the findings of the service say which, and what to do"
+    "listener (MEL0208); `meltemi proxies` and the findings of the service say which"
 )
 
 _WORST_FIRST = (Severity.ERROR, Severity.WARNING, Severity.INFO)
