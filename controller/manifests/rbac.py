@@ -32,18 +32,23 @@ def rbac(wish: Wish) -> Iterator[Manifest]:
     )
     yield from _role(wish, wish.namespace, NAME, _own(wish), "In Meltemi's own namespace.")
     for each in wish.watched:
-        yield from _role(wish, each, f"{NAME}-rules", in_namespaces(), "What is watched.")
+        yield from _role(wish, each, abroad(wish), in_namespaces(), "What is watched.")
     if wish.watched and OF_CLUSTER not in wish.watched:
-        yield from _role(wish, OF_CLUSTER, f"{NAME}-events", (rules.EVENTS,), OTHER_EVENTS)
+        yield from _role(wish, OF_CLUSTER, f"{abroad(wish)}:events", (rules.EVENTS,), OTHER_EVENTS)
     yield from _cluster_role(wish)
     for each in sorted({namespace for namespace, _ in wish.secrets}):
         names = tuple(sorted(name for namespace, name in wish.secrets if namespace == each))
-        yield from _role(wish, each, f"{NAME}-secrets", (rules.secrets(names),), SECRETS)
+        yield from _role(wish, each, f"{abroad(wish)}:secrets", (rules.secrets(names),), SECRETS)
 
 
 OF_CLUSTER = "default"
 OTHER_EVENTS = "Events about objects that belong to no namespace are in this one."
 SECRETS = "Passwords that rules of this namespace refer to, by name. No other Secret can be read."
+
+
+def abroad(wish: Wish) -> str:
+    """The name of a role outside of Meltemi's namespace, where there may be those of others."""
+    return f"{NAME}:{wish.namespace}"
 
 
 def in_namespaces() -> tuple[Rule, ...]:
@@ -65,7 +70,7 @@ def _own(wish: Wish) -> tuple[Rule, ...]:
 
 def _cluster_role(wish: Wish) -> Iterator[Manifest]:
     """What can only be granted for the whole cluster, and all that is watched in it."""
-    name = f"{NAME}:{wish.namespace}"
+    name = abroad(wish)
     comment = "Kinds that belong to no namespace." if wish.watched else "What is watched."
     granted = (
         *(() if wish.watched else in_namespaces()),
