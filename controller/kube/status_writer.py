@@ -35,7 +35,7 @@ SETTLING_S = 0.1
 APART_S = 0.5
 """Seconds between two writes of one object."""
 
-RATES: Mapping[Urgency, float] = {Urgency.PROBLEM: 20.0, Urgency.STATE: 20.0, Urgency.NUMBERS: 10.0}
+RATES: Mapping[Urgency, float] = {Urgency.PROBLEM: 20.0, Urgency.STATE: 50.0, Urgency.NUMBERS: 10.0}
 """Writes a second, after quiet five seconds' worth at once: each urgency has a lane of its own."""
 
 IN_FLIGHT = 8

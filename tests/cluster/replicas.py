@@ -25,18 +25,23 @@ if TYPE_CHECKING:
 
     from kubernetes.aio.client import ApiClient
 
+    from meltemi.controller.manifests.rules import Rule
+
 PATIENCE_S = 60.0
 SYSTEM = "meltemi-system"
 POLICY = """{"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
-"rules": [{"level": "Metadata", "verbs": ["create", "update", "patch", "delete"]}]}"""
-USERS = ("one", "two", "three")
-"""Who may be a replica: each is known to the API server by a token of its own."""
+"rules": [{"level": "Request", "verbs": ["create", "update", "patch", "delete"]}]}"""
+USERS = ("one", "two")
+"""Who may do everything: each is known to the API server by a token of its own."""
+
+READER = "reader"
+"""Who may do what a test grants it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
     """A request that the API server has answered. ``resource`` is ``metarouters/status``, ``at``
-    in seconds since 1970.
+    in seconds since 1970, ``status`` what it would have an object say, without times.
     """
 
     user: str
@@ -45,6 +50,7 @@ class Write:
     name: str
     code: int
     at: float
+    status: str
 
 
 class Stage:
@@ -71,6 +77,16 @@ class Stage:
         await apply(self.admin, entry("default", name, free_port(), ends))
         await apply(self.admin, subsets("default", name, "v1", "v2"))
         await apply(self.admin, router("default", name, "v1"))
+
+    async def grant(self, *rules: Rule) -> None:
+        """Let ``READER`` do this, everywhere."""
+        about = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": READER}}
+        ref = {"apiGroup": "rbac.authorization.k8s.io", "name": READER}
+        role = {"kind": "ClusterRole", "rules": [each.to_dict() for each in rules]}
+        subjects = [{**ref, "kind": "User"}]
+        binding = {"kind": "ClusterRoleBinding", "roleRef": {**ref, "kind": "ClusterRole"}}
+        for body in (role, {**binding, "subjects": subjects}):
+            await self.kubectl.run("apply", "-f", "-", stdin=json.dumps({**about, **body}))
 
     async def get(self, kind: str, name: str) -> dict[str, Any]:
         found = KINDS[kind]
@@ -114,13 +130,20 @@ class Stage:
         await until(holds, lambda: f"{replica.admin} does not lead")
 
     def writes(self, resource: str, user: str = "") -> list[Write]:
-        """What was written to this resource so far, by anybody or a user of ``USERS``."""
+        """What a replica, or each of them, has tried to write to this resource so far."""
         found = map(_write, (self.server.folder / "audit.log").read_text().splitlines())
-        return [
-            each
-            for each in found
-            if each.resource == resource and each.user in ((user,) if user else USERS)
-        ]
+        users = (user,) if user else (*USERS, READER)
+        return [each for each in found if each.resource == resource and each.user in users]
+
+    def repeated(self, resource: str) -> list[Write]:
+        """What was written although it stood there already."""
+        last: dict[str, str] = {}
+        found: list[Write] = []
+        for each in self.writes(resource):
+            if each.code == 200 and last.get(each.name) == each.status:
+                found.append(each)
+            last[each.name] = each.status
+        return found
 
 
 @asynccontextmanager
@@ -129,6 +152,7 @@ async def staged(assets: Path, folder: Path) -> AsyncGenerator[Stage]:
     (folder / "policy.json").write_text(POLICY)
     (folder / "tokens.csv").write_text(
         "".join(f'{user}-token,{user},{user},"system:masters"\n' for user in USERS)
+        + f"{READER}-token,{READER},{READER}\n"
     )
     flags = (
         f"--audit-policy-file={folder / 'policy.json'}",
@@ -166,7 +190,13 @@ def _write(line: str) -> Write:
         about.get("name", ""),
         entry.get("responseStatus", {}).get("code", 0),
         datetime.fromisoformat(entry["stageTimestamp"]).timestamp(),
+        _without_times(entry.get("requestObject", {}).get("status", {})),
     )
+
+
+def _without_times(status: dict[str, Any]) -> str:
+    conditions = [each | {"lastTransitionTime": ""} for each in status.get("conditions", ())]
+    return json.dumps(status | {"conditions": conditions}, sort_keys=True)
 
 
 def _kubeconfig(server: ApiServer, user: str) -> str:

@@ -13,10 +13,11 @@ import pytest
 import pytest_asyncio
 
 from meltemi.controller.kube.election import DURATION_S
+from meltemi.controller.manifests.rules import reading
 from meltemi.testing.standalone import standalone_envoy
 from tests.churn.relay import Relay
 from tests.cluster.objects import apply, router
-from tests.cluster.replicas import SYSTEM, Stage, staged, until
+from tests.cluster.replicas import READER, SYSTEM, Stage, staged, until
 from tests.cluster.seen import connected, held, metric, sent, taken_in, total
 
 if TYPE_CHECKING:
@@ -143,6 +144,7 @@ async def test_when_the_leader_is_killed_another_takes_over_and_nothing_is_lost(
         await stage.until_condition("MetaRouter", "cart", "Programmed")
         assert overlaps(stage, time()) == ["one", "two"]
         assert conflicts(stage) == 0
+        assert stage.repeated("metarouters/status") == []
         # Only what differs: of the two rules, the one that nobody had changed is as it was.
         assert len(stage.writes("metarouters/status", "two")) - before <= 4
 
@@ -190,4 +192,29 @@ async def test_a_leader_that_hangs_stalls_nobody_and_does_not_write_when_it_wake
             await stage.until_condition("MetaRouter", "cart", "Programmed")
         late = [each for each in stage.writes("metarouters/status", "one") if each.at > woken]
         assert late == []
+        assert stage.repeated("metarouters/status") == []
         assert await metric(leader, "meltemi_leader") == 0
+
+
+async def test_a_replica_that_may_not_touch_the_lease_serves_and_says_so_once(
+    stage: Stage,
+) -> None:
+    await stage.put("shop")
+    await stage.grant(*reading(namespaced=True), *reading(namespaced=False))
+    async with stage.replica(READER) as meltemi, standalone_envoy(meltemi.xds) as envoy:
+        await envoy.wait_ready()
+        assert await envoy.listeners()
+        # Two looks and more.
+        await until(lambda: said(meltemi, "leases", 1), lambda: "it did not say what it may not")
+        await asyncio.sleep(5.0)
+        assert not await said(meltemi, "leases", 2)
+        assert await metric(meltemi, "meltemi_leader") == 0
+    assert {each.code for each in stage.writes("leases", READER)} <= {403}
+    assert stage.writes("metarouters/status", READER) == []
+    assert "status" not in await stage.get("MetaRouter", "shop")
+
+
+async def said(meltemi: MeltemiProcess, text: str, times: int) -> bool:
+    """Whether its log says something about that, so often at least."""
+    lines = meltemi.process.log_tail(1000).splitlines()
+    return sum("leader.failing" in line and text in line for line in lines) >= times
