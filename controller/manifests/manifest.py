@@ -45,10 +45,10 @@ class Manifest:
         return "".join(parts)
 
 
-def metadata(name: str, namespace: str = "", **more: object) -> Body:
+def metadata(name: str, namespace: str = "") -> Body:
     """``metadata`` with our labels."""
     inside = {"namespace": namespace} if namespace else {}
-    return {"name": name, **inside, "labels": {**LABELS}, **more}
+    return {"name": name, **inside, "labels": {**LABELS}}
 
 
 def _comment(text: str) -> str:
