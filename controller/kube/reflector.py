@@ -169,10 +169,13 @@ class Reflector:
     # -- everything --------------------------------------------------------------------------------
 
     async def _read_all(self) -> None:
-        if self.name:
-            await self._read_one()
-        elif not (self._streams_lists and await self._stream_all()):
-            await self._list_all()
+        try:
+            if self.name:
+                await self._read_one()
+            elif not (self._streams_lists and await self._stream_all()):
+                await self._list_all()
+        except (LookupError, ValueError) as error:
+            raise ApiError(0, f"the answer is no object and no list: {error!r}") from error
 
     async def _read_one(self) -> None:
         self._mirror.begin()
@@ -194,7 +197,7 @@ class Reflector:
         query = {"limit": str(PAGE), **oldest, **self._narrowed}
         while True:
             page = await self._page(query)
-            items = mappings(page.get("items"))
+            items = mappings(page["items"])
             self._tell(self._mirror.seen(self._typed(item)) for item in items)
             metadata = mapping(page.get("metadata"))
             if not (more := metadata.get("continue")):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from meltemi.controller.kube.state import State
 from tests.flow.kube_world import CUSTOM, event, page, single, status, thing, watch, world
@@ -80,6 +80,24 @@ async def test_errors_delete_nothing() -> None:
         async with world(page(10, thing("a", 1)), failure, page(11, thing("a", 1))) as server:
             await server.until(lambda server=server: len(server.queries) > 2)  # type: ignore[misc]
             assert server.told == ["+a"]
+
+
+async def test_what_is_no_list_deletes_nothing_and_is_asked_for_again() -> None:
+    bodies: list[dict[str, Any]] = [
+        {},
+        {"metadata": {"resourceVersion": "9"}},
+        {"items": []},
+        {"items": [{}]},
+    ]
+    nonsense = [status(200, ""), status(200, "[]"), *map(single, bodies)]
+    async with world(
+        page(10, thing("a", 1)), status(410), *nonsense, page(12, thing("a", 1), thing("b", 2))
+    ) as server:
+        await server.finished()
+        assert server.told == ["+a", "+b"]
+    async with world(*map(single, ({}, {"kind": "Status"}, thing("one", 3))), name="one") as server:
+        await server.finished()
+        assert server.told == ["+one"]
 
 
 async def test_old_news_and_repeated_news_are_no_news() -> None:
