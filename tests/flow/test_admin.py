@@ -33,7 +33,16 @@ if TYPE_CHECKING:
     from tests.flow.xds_rig import Client
 
 ROOT, SHOP = "root-token-0123456789", "shop-token-0123456789"
-GUARDED = ("/metrics", "/proxies", "/findings", "/config", "/", "/nothing", "/debug/pprof")
+GUARDED = (
+    "/metrics",
+    "/proxies",
+    "/findings",
+    "/objects",
+    "/config",
+    "/",
+    "/nothing",
+    "/debug/pprof",
+)
 RULES = """\
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from meltemi.controller.epochs import NONE, Epochs, hangs_on
 from meltemi.testing.resources import ROUTE, RULES, cluster, endpoint, listener, route
-from meltemi.testing.xds_client import DeltaConversation
+from meltemi.testing.xds_client import DeltaConversation, SotwConversation
 from meltemi.xds.resource import CLUSTER, ENDPOINT, LISTENER, Key
 from meltemi.xds.session import Nacked
 from meltemi.xds.snapshot import Snapshot
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from meltemi.xds.resource import Resource
     from meltemi.xds.session import Event, Session
     from meltemi.xds.stream import Stream
+
+Speech: TypeAlias = DeltaConversation | SotwConversation
 
 GROUP = 7
 WORLD = (cluster("a"), endpoint("a"), listener("l", "a"), route("r", "a"))
@@ -39,11 +42,13 @@ class Open:
 class Proxy:
     """One stream of a proxy, which is told to accept and refuse."""
 
-    def __init__(self, epochs: Epochs, number: int = 1, node: str = "edge") -> None:
+    def __init__(
+        self, epochs: Epochs, number: int = 1, speaks: type[Speech] = DeltaConversation
+    ) -> None:
         self.epochs, self.number = epochs, number
-        self.stream = DeltaConversation(RULES, Snapshot.of(WORLD))
+        self.stream = speaks(RULES, Snapshot.of(WORLD))
         self.has: dict[Key, bytes] = {}
-        epochs.opened(number, GROUP, node, self.stream.session)
+        epochs.opened(number, GROUP, "edge", self.stream.session)
 
     @property
     def open(self) -> Stream:
@@ -70,7 +75,7 @@ class Proxy:
         for response in responses:
             self.has |= {
                 Key(response.type_url, name): body
-                for name, body in zip(response.names, response.bodies, strict=True)
+                for name, body in zip(response.names, response.bodies, strict=False)
             }
             self.tell(self.stream.ack(response))
 
@@ -157,6 +162,20 @@ def test_a_proxy_is_behind_from_the_round_to_its_acceptance() -> None:
     proxy.accept(*proxy.hear())
     assert lag(epochs) == {}
     assert dict(epochs.take_turned().epochs) == {(GROUP, ROUTE): 1}
+
+
+@pytest.mark.parametrize("speaks", [DeltaConversation, SotwConversation])
+def test_it_is_the_same_in_both_dialects(speaks: type[Speech]) -> None:
+    epochs = Epochs()
+    proxy = Proxy(epochs, speaks=speaks)
+    proxy.settle()
+    assert lag(epochs) == {}
+    publish(epochs, proxy, resources=[cluster("b"), listener("m", "b")])
+    assert (lag(epochs), len(epochs.lag(1)[2].held)) == ({CLUSTER: 1}, 1)
+    proxy.accept(*proxy.hear())
+    assert lag(epochs) == {LISTENER: 1}
+    proxy.accept(*proxy.hear())
+    assert epochs.lag(1)[2] == NONE
 
 
 def test_who_accepts_while_changes_go_on_has_what_was_accepted() -> None:
