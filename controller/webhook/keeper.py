@@ -21,6 +21,8 @@ from meltemi.controller.webhook.certificates import (
     is_usable,
     plan,
 )
+from meltemi.controller.webhook.server import load, server_context
+from meltemi.xds.credentials import CertificateError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +55,7 @@ class Certificates(Protocol):
     """Where they come from."""
 
     async def current(self) -> Served:
-        """What new connections get. Raises ApiError or OSError with what to do about it."""
+        """What new connections get. Raises ApiError, CertificateError."""
         ...
 
 
@@ -66,8 +68,17 @@ class FilesOnDisk:
     async def current(self) -> Served:
         """What the files hold now."""
         files = self._files
-        roots = None if files.roots is None else files.roots.read_bytes()
-        return Served(files.certificate.read_bytes(), files.key.read_bytes(), roots)
+        try:
+            roots = None if files.roots is None else files.roots.read_bytes()
+            found = Served(files.certificate.read_bytes(), files.key.read_bytes(), roots)
+            load(server_context(), found.certificate, found.key)
+        except OSError as error:  # ssl.SSLError is one
+            raise CertificateError(
+                f"the webhook's certificate {files.certificate} with the key {files.key} cannot "
+                f"be used: {error}; write a PEM chain and the unencrypted PEM key of its first "
+                "certificate"
+            ) from error
+        return found
 
 
 class SharedSecret:

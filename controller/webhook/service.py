@@ -14,7 +14,7 @@ from meltemi.controller.kube.api import Api
 from meltemi.controller.sources import SourceError
 from meltemi.controller.webhook.judge import Judge
 from meltemi.controller.webhook.keeper import FilesOnDisk, SharedSecret
-from meltemi.controller.webhook.server import ReviewConnection, application, load, server_context
+from meltemi.controller.webhook.server import ReviewConnection, application, server_context
 from meltemi.controller.webhook.settings import service_names
 from meltemi.controller.webhook.trial import Trial
 from meltemi.controller.webhook.upkeep import Upkeep
@@ -55,7 +55,7 @@ async def serving_webhook(
     """Answer reviews while the context lasts, as soon as there is a certificate.
 
     Raises:
-        SourceError: no API server is configured. ValueError: a given certificate cannot be used.
+        SourceError: no API server is configured. CertificateError: a given one cannot be used.
         OSError: the address is taken (in an ExceptionGroup).
     """
     try:
@@ -91,21 +91,13 @@ async def serving_webhook(
 
 
 async def _certificates(api: Api, settings: Settings) -> Certificates:
-    """Given files are looked at before anything begins. Raises ValueError."""
+    """Given files are looked at before anything begins. Raises CertificateError."""
     given, instance = settings.webhook.files, settings.instance
     if given is None:
         names = service_names(instance) | settings.webhook.names
         return SharedSecret(api, instance.namespace, names)
     files = FilesOnDisk(given)
-    try:
-        served = await files.current()
-        load(server_context(), served.certificate, served.key)
-    except OSError as error:  # ssl.SSLError is one
-        raise ValueError(
-            f"the webhook's certificate {given.certificate} with the key {given.key} cannot be "
-            f"used: {error.strerror or error}; write a PEM chain and the unencrypted PEM key of "
-            "its first certificate"
-        ) from error
+    await files.current()
     return files
 
 

@@ -29,6 +29,10 @@ LARGEST = 100
 """Hosts and routes of an object that is tried."""
 
 
+class PluginFailedError(Exception):
+    """A plugin raised for these hosts. What it raised may quote anything, so it is not said."""
+
+
 class Trial:
     """``store`` is the live one, which is only read."""
 
@@ -49,6 +53,9 @@ class Trial:
         """What is wrong with the object beside the others that there are: compiled for stock
         proxies as ``meltemi validate`` does, but of the hosts that it is about alone. The caller
         may do other work between two pieces; what is found is of the moment of the first.
+
+        Raises:
+            PluginFailedError: not everything could be found.
         """
         hosts = self._store.concerns(decoded) | frozenset(self._users(decoded))
         mesh = self._mesh(decoded, hosts)
@@ -64,6 +71,8 @@ class Trial:
         for namespace in sorted(namespaces(mesh)):
             key = replace(self._stock, namespace=namespace, bind=NOWHERE, services=selected)
             yield from compiler.open(key)
+        if compiler.failures:
+            raise PluginFailedError(", ".join(sorted({key.host for key in compiler.failures})))
         about = decoded.identity.ref()
         return tuple(each for each in compiler.problems() if each.about.object == about)
 

@@ -13,6 +13,7 @@ from meltemi.controller.kube.backoff import Backoff
 from meltemi.controller.webhook.keeper import SECRET
 from meltemi.controller.webhook.registration import IGNORE, NAME, PATH, Wanted, corrections
 from meltemi.controller.webhook.server import load
+from meltemi.xds.credentials import CertificateError
 
 if TYPE_CHECKING:
     import ssl
@@ -87,12 +88,13 @@ class Upkeep:
         configuration = await self._configuration()
         try:
             served = await self._certificates.current()
-            self._load(served)
-        except (ApiError, OSError) as error:  # ssl.SSLError is one
+        except (ApiError, CertificateError) as error:
             if str(error) != self._unserved:
                 self._unserved = str(error)
-                log.warning("webhook.unmaintained", error=str(error), next_step=UNMAINTAINED)
-            return self._backoff.next()
+                next_step = _next_step(error, UNMAINTAINED)
+                log.warning("webhook.unmaintained", error=str(error), next_step=next_step)
+            return self._backoff.next(error.retry_after if isinstance(error, ApiError) else 0.0)
+        self._load(served)
         self._unserved = ""
         self._backoff.reset()
         if configuration is not None:
@@ -135,4 +137,12 @@ class Upkeep:
             self._not_before = asyncio.get_running_loop().time() + SLOW_S
         if str(error) != self._unregistered:
             self._unregistered = str(error)
-            log.warning("webhook.unregistered", error=str(error), next_step=UNREGISTERED)
+            next_step = _next_step(error, UNREGISTERED)
+            log.warning("webhook.unregistered", error=str(error), next_step=next_step)
+
+
+def _next_step(error: Exception, unless_allowed: str) -> str:
+    """What an operator can do, if that is needed at all."""
+    if isinstance(error, ApiError):
+        return unless_allowed if error.status in {403, 404} else "nothing: it is tried again"
+    return "replace the files: they are looked at again"

@@ -242,6 +242,7 @@ async def test_a_secret_that_somebody_spoilt_is_repaired_and_logged(
         await until(repaired)
         await until(hook.refuses)
         assert (await secret(api))[key] != before[key]
+        assert hook.logged("webhook.renewed", "it cannot be used", "its authority cannot be used")
 
 
 async def test_replicas_that_begin_at_once_serve_what_one_of_them_made(

@@ -134,8 +134,10 @@ class Hooked:
     async def _passes(self) -> bool:
         return not await self.refuses()
 
-    def logged(self, event: str) -> bool:
-        return f" {event} " in self._log.read_text()
+    def logged(self, event: str, *words: str) -> bool:
+        """Whether there is such an entry, with one of the words if there are any."""
+        entries = [line for line in self._log.read_text().splitlines() if f" {event} " in line]
+        return any(not words or any(word in line for word in words) for line in entries)
 
 
 @asynccontextmanager

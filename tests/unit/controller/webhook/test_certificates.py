@@ -111,7 +111,7 @@ def test_a_new_authority_is_published_beside_the_old_one_before_it_signs() -> No
     assert not accepts(current.roots, signed, due + TERMS.overlap)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(st.lists(st.floats(0.001, 14.0), min_size=120, max_size=160))
 def test_who_knows_the_authorities_of_the_last_look_accepts_what_is_served(
     days: list[float],

@@ -15,7 +15,7 @@ from meltemi.controller.objects import Delete, Upsert, identity_of
 from meltemi.controller.offline import compile_everything, read_text
 from meltemi.controller.settings import Settings
 from meltemi.controller.store import Store
-from meltemi.controller.webhook.trial import LARGEST, Trial
+from meltemi.controller.webhook.trial import LARGEST, PluginFailedError, Trial
 from meltemi.protocols.model import Rule
 from tests import make
 
@@ -170,3 +170,11 @@ def test_an_object_on_which_proxies_would_have_to_wait_is_not_tried() -> None:
     for routes, fits in ((LARGEST - 1, True), (LARGEST, False)):
         large = replace(small, values=(replace(rule, routes=rule.routes * routes),))
         assert trial.fits(large) is fits
+
+
+def test_a_plugin_that_raises_is_told_without_its_words() -> None:
+    running = Trial(
+        live(), make.plugins(make.FakePlugin("dubbo", fails="a secret")), Settings()
+    ).run(router())
+    with pytest.raises(PluginFailedError, match=r"^shop\.example$"):
+        list(running)
