@@ -58,7 +58,7 @@ class Api:
         idle: float = IDLE_S,
         connect: Callable[[], Awaitable[client.Configuration]] | None = None,
     ) -> None:
-        configuration.retries = False  # each caller has its own pace
+        configuration.retries = None  # each caller has its own pace; False would be for ever
         configuration.connection_pool_maxsize = 0  # each watch has one, so no number is enough
         self._configuration: Any = configuration
         self._client: Any = client.ApiClient(configuration)
