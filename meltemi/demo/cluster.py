@@ -144,7 +144,10 @@ async def define(api: Api, say: Callable[[str], None]) -> None:
         except ApiError as error:
             if error.status != 409:
                 raise _refused("PATCH", path, error) from error
-            say(f"{definition.name} is somebody else's here, and stays as it is")
+            say(
+                f"{definition.name} is somebody else's here, and stays as it is: it may not keep "
+                "all that its objects' statuses should say"
+            )
     for kind in map(KINDS.__getitem__, ISTIOS):
         path = f"{DEFINITION_PATH}/{kind}"
         if await _absent(api, path):

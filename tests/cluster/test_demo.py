@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import pytest_asyncio
 
+from meltemi.controller.crds import DEFINITIONS
 from meltemi.demo import Wanted, brokers, main, watch
 from meltemi.demo.cluster import ClusterRules
 from meltemi.demo.show import NOT_SEEN, SEEN
 from meltemi.testing.kube_binaries import ASSETS
+from tests.cluster.apiserver import ApiServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncGenerator, Callable, Iterator
 
     from meltemi.demo.story import Edit
-    from tests.cluster.apiserver import ApiServer
 
 pytestmark = [pytest.mark.cluster, pytest.mark.envoy]
 
 CLAIMS, CLAIMS_OF_KAFKA = 12, 3
-MINUTES_S = 300.0
+PATIENCE_S = 300.0
 ENDED_S = 60.0
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def server(
+    assets: Path, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncGenerator[ApiServer]:
+    """Of these tests alone: others define the same kinds otherwise."""
+    async with ApiServer(assets, tmp_path_factory.mktemp("demo")) as server:
+        yield server
 
 
 @pytest.fixture
@@ -89,7 +101,7 @@ def test_the_whole_story_is_observed_in_a_cluster_and_nothing_stays(
         capture_output=True,
         text=True,
         check=False,
-        timeout=MINUTES_S,
+        timeout=PATIENCE_S,
         env=environment,
     )
     told = ran.stdout
@@ -176,12 +188,36 @@ def test_an_api_server_of_the_demos_own_ends_with_it(
 
 
 def test_a_namespace_that_is_there_already_is_left_alone(
-    server: ApiServer,
-    namespace: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    server: ApiServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(brokers, "kafka_at_hand", no_kafka)
-    assert main(stay=False, kube=Wanted(str(server.kubeconfig), namespace=namespace)) == 1
-    assert f"the namespace {namespace} exists already" in capsys.readouterr().out
-    assert not is_being_deleted(server, namespace)
+    assert main(stay=False, kube=Wanted(str(server.kubeconfig), namespace="default")) == 1
+    assert "the namespace default exists already" in capsys.readouterr().out
+    assert not is_being_deleted(server, "default")
+
+
+def test_a_definition_of_somebody_else_is_left_alone(
+    server: ApiServer, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """A column of theirs, as whoever installed it wanted it."""
+    name = "redisservices.redis.aeraki.io"
+    kubectl(server, "apply", "--server-side", "--force-conflicts", "-f", theirs(tmp_path))
+    before = kubectl(server, "get", "crd", name, "-o", "jsonpath={.metadata.generation}")
+    options = command("--kubeconfig", server.kubeconfig)
+    with subprocess.Popen(options, stdout=subprocess.PIPE, text=True, env=environment) as demo:
+        assert demo.stdout is not None
+        told = until(demo.stdout, "Starting Meltemi")
+        demo.send_signal(signal.SIGINT)
+        demo.stdout.read()
+    assert f"{name} is somebody else's here" in told
+    assert kubectl(server, "get", "crd", name, "-o", "jsonpath={.metadata.generation}") == before
+
+
+def theirs(folder: Path) -> str:
+    """A file with the definition that it is about."""
+    (definition,) = (each for each in DEFINITIONS if each.kind == "RedisService")
+    document: Any = definition.to_dict()
+    document["spec"]["versions"][0]["additionalPrinterColumns"] = []
+    path = folder.with_suffix(".json")
+    path.write_text(json.dumps(document))
+    return str(path)
