@@ -6,7 +6,7 @@ Kept up to date with the groups' snapshots: a change costs what it changed.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from meltemi.controller.epochs import ROOTS, hangs_on
 from meltemi.protocols.model import Ref
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from meltemi.controller.epochs import Group
     from meltemi.xds.resource import Key, Resource, TypeUrl
-
-    _Place: TypeAlias = "tuple[Group, TypeUrl]"
 
 
 @dataclass(slots=True)
@@ -35,14 +33,15 @@ class Needs:
     def __init__(self, kinds: Container[str]) -> None:
         self._kinds = kinds
         self._seen: dict[Group, Snapshot] = {}
-        self._tables: dict[_Place, dict[Ref, _Need]] = {}
+        self._tables: dict[Group, dict[TypeUrl, dict[Ref, _Need]]] = {}
         self._places: dict[Ref, dict[Group, set[TypeUrl]]] = {}
         self._generations: dict[Ref, int] = {}
 
     def of(self, about: Ref) -> Iterator[tuple[Group, Mapping[TypeUrl, int]]]:
         """By group and type the epoch of the object's last change there."""
         for group, types in self._places.get(about, {}).items():
-            yield group, {each: self._tables[group, each][about].epoch for each in types}
+            tables = self._tables[group]
+            yield group, {each: tables[each][about].epoch for each in types}
 
     def generation(self, about: Ref) -> int | None:
         """Of what is compiled of the object, 0 where objects have none; None if nothing is."""
@@ -50,13 +49,12 @@ class Needs:
 
     def inside(self, group: Group) -> set[Ref]:
         """The objects that a group has something of."""
-        tables = (table for place, table in self._tables.items() if place[0] == group)
-        return {about for table in tables for about in table}
+        return {about for table in self._tables.get(group, {}).values() for about in table}
 
     def since(self, group: Group, type_url: TypeUrl, epoch: int) -> Iterator[Ref]:
         """The objects that changed there, or in what hangs on it, in this epoch or later."""
-        for place, table in self._tables.items():
-            if place[0] != group or type_url not in hangs_on(place[1]):
+        for each, table in self._tables.get(group, {}).items():
+            if type_url not in hangs_on(each):
                 continue
             for about, need in reversed(table.items()):
                 if need.epoch < epoch:
@@ -91,7 +89,7 @@ class Needs:
             for about in gone.keys() | come.keys():
                 change = (about in come) - (about in gone)
                 if moved or change:
-                    self._turn(about, (group, key.type_url), change, epoch)
+                    self._turn(about, group, key.type_url, change, epoch)
             touched |= gone.keys() | come.keys()
         return touched
 
@@ -100,15 +98,13 @@ class Needs:
         objects = self.inside(group)
         for about in objects:
             self._leave(about, group)
-        for place in [place for place in self._tables if place[0] == group]:
-            del self._tables[place]
+        self._tables.pop(group, None)
         self._seen.pop(group, None)
         return objects
 
-    def _turn(self, about: Ref, place: _Place, change: int, epoch: int) -> None:
+    def _turn(self, about: Ref, group: Group, type_url: TypeUrl, change: int, epoch: int) -> None:
         """Something of an object changed there; the last that did is the last of its table."""
-        group, type_url = place
-        table = self._tables.setdefault(place, {})
+        table = self._tables.setdefault(group, {}).setdefault(type_url, {})
         need = table.pop(about, _Need(epoch))
         need.epoch, need.count = epoch, need.count + change
         types = self._places.setdefault(about, {}).setdefault(group, set())

@@ -76,6 +76,7 @@ class StatusBoard:
         self._clock = clock
         self._epochs = Epochs(observe)
         self._needs = Needs(GROUP_OF)
+        self._groups: dict[int, Group] = {}
         self._numbers: dict[GroupKey, Number] = {}
         self._opened = 0
         self._publishing = False
@@ -160,9 +161,11 @@ class StatusBoard:
     def settled(self, groups: Iterable[Group], *, held: bool) -> None:
         """A round is over. ``held``: some of what the store knows is not compiled yet."""
         self._publishing = False
-        present = {group.key: group for group in groups}
-        for key in self._numbers.keys() - present.keys():
-            self._forget(self._numbers.pop(key))
+        present = {id(group): group for group in groups}  # their keys take long to hash
+        for closed in self._groups.keys() - present.keys():
+            if (number := self._numbers.pop(self._groups[closed].key, None)) is not None:
+                self._forget(number)
+        self._groups = present
         for group in present.values():
             self._fold(group)
         self._touched |= {

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from meltemi.controller.objects import Identity
+from meltemi.controller.settings import Settings
+from meltemi.controller.tuning import Tuning
 from meltemi.testing.standalone import embedded_meltemi
 from meltemi.xds.resource import CLUSTER, LISTENER
 from tests.simulated import PEER, Proxy, node
@@ -75,6 +77,12 @@ class Scene:
         assert found is not None
         return found
 
+    @property
+    def read_generation(self) -> int:
+        """The last that the source delivered."""
+        state = self.plane.store.state(ORDERS)
+        return 0 if state is None else state.generation
+
     def condition(self, type: str = "Programmed", identity: Identity = ORDERS) -> Condition:
         return next(each for each in self.status(identity).conditions if each.type == type)
 
@@ -91,9 +99,11 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(folder: Path, *documents: dict[str, Any]) -> AsyncGenerator[Scene]:
+async def scene(
+    folder: Path, *documents: dict[str, Any], settings: Settings | None = None
+) -> AsyncGenerator[Scene]:
     (folder / "rules.yaml").write_text(yaml.safe_dump_all(documents or (SERVICE, rule(1))))
-    async with embedded_meltemi(folder) as meltemi:
+    async with embedded_meltemi(folder, settings=settings) as meltemi:
         yield Scene(meltemi, folder)
 
 
@@ -145,6 +155,19 @@ async def test_a_changed_rule_is_pending_until_it_is_accepted(tmp_path: Path) ->
         assert said(told.condition()) == ("True", "Programmed")
         assert told.condition().observed_generation == 2
         assert since
+
+
+async def test_what_is_held_off_is_not_looked_at_yet(tmp_path: Path) -> None:
+    slow = Settings(tuning=Tuning(hold_off=60, hold_off_longest=60))
+    async with scene(tmp_path, settings=slow) as told:
+        proxy = await told.proxy()
+        proxy.live()
+        told.write(SERVICE, rule(2))
+        async with asyncio.timeout(PATIENCE):
+            while told.read_generation != 2:  # noqa: ASYNC110  # there is no event to wait for
+                await asyncio.sleep(0.001)
+        assert said(told.condition()) == ("True", "Programmed")
+        assert told.status().observed_generation == 1
 
 
 async def test_equal_bytes_of_a_newer_generation_are_live_at_once(tmp_path: Path) -> None:
