@@ -40,7 +40,7 @@ class Terms:
 
     root: timedelta = timedelta(days=3 * 365)
     leaf: timedelta = timedelta(days=90)
-    overlap: timedelta = timedelta(hours=1)
+    overlap: timedelta = timedelta(days=1)
 
 
 TERMS = Terms()
