@@ -45,9 +45,14 @@ WRITE_S = 5.0
 HOPELESS_S = 60.0
 """Seconds until a write that was refused, and not for being too much, is tried again."""
 
+LOST_S = 5.0
+"""Seconds for which all proxies of an object must be gone before that is written: who moves to
+another replica is counted again when that one has reported it.
+"""
+
 YOUNG_S = 30.0
-"""Seconds for which a process that has just begun does not say that proxies are gone: they are on
-their way to it. An Envoy waits as long at most before it connects again.
+"""The same for a process that has just begun: they are on their way to it. An Envoy waits as long
+at most before it connects again.
 """
 
 LOG_RATE = 1 / 600.0
@@ -118,6 +123,7 @@ class StatusWriter:
         self._unreachable = Backoff()
         self._paused = clock()
         self._grown_up = clock() + YOUNG_S
+        self._lost: dict[Identity, float] = {}
         self._unkept: dict[Identity, Status] = {}
         self._log_limit = LogLimit(LOG_RATE)
         self._slots = asyncio.Semaphore(IN_FLIGHT)
@@ -182,10 +188,11 @@ class StatusWriter:
         """
         if (job := self._job(identity)) is None:
             self._turns.pop(identity, None)
+            self._lost.pop(identity, None)
             return False
         now, urgency = self._clock(), job.update.urgency
-        if now < self._grown_up and any(each.is_loss for each in job.update.transitions):
-            self._queue.put(identity, self._grown_up)
+        if now < (certain := self._loss_is_certain(job, now)):
+            self._queue.put(identity, certain)
             return False
         turn = self._turns.get(identity)
         if turn is None or urgency < turn.urgency:
@@ -196,6 +203,13 @@ class StatusWriter:
             return False
         self._turns.pop(identity, None)
         return True
+
+    def _loss_is_certain(self, job: _Job, now: float) -> float:
+        """When it may be said that all proxies are gone; now if that is not what is to be said."""
+        if not any(each.is_loss for each in job.update.transitions):
+            self._lost.pop(job.identity, None)
+            return now
+        return max(self._grown_up, self._lost.setdefault(job.identity, now) + LOST_S)
 
     def _job(self, identity: Identity) -> _Job | None:
         written, wanted = self._written.get(identity), self._wanted(identity)

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
@@ -139,6 +140,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same pauses, shorter."""
     monkeypatch.setattr(status_writer, "SETTLING_S", 0.01)
     monkeypatch.setattr(status_writer, "APART_S", 0.05)
+    monkeypatch.setattr(status_writer, "YOUNG_S", 0.0)
+    monkeypatch.setattr(status_writer, "LOST_S", 0.3)
 
 
 async def test_a_new_leader_writes_what_differs_and_nothing_else() -> None:
@@ -339,3 +342,43 @@ async def test_transitions_are_told_when_they_were_written_and_only_then() -> No
         assert world.transitions == []
         await idle(writer)
     assert [(name, each.is_problem) for name, each in world.transitions] == [("x", True)]
+
+
+LOST = Status(1, (Condition("Programmed", "False", "NoProxies", "", 1, SINCE),), Rollout())
+
+
+async def test_proxies_that_come_again_in_time_were_never_gone() -> None:
+    world = World()
+    world.put("x")
+    world.wanted[identity("x")] = programmed()
+    async with writing(world) as writer:
+        await idle(writer)
+        world.wanted[identity("x")] = LOST
+        writer.look(identity("x"))
+        await asyncio.sleep(0.1)
+        assert writer.waiting == 1
+        world.wanted[identity("x")] = programmed()
+        writer.look(identity("x"))
+        await idle(writer)
+        assert world.writes == ["x"]
+        world.wanted[identity("x")] = LOST  # the control
+        writer.look(identity("x"))
+        await idle(writer)
+    assert world.status("x")["conditions"][0]["reason"] == "NoProxies"
+
+
+async def test_a_young_process_waits_for_proxies_and_for_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(status_writer, "YOUNG_S", 600.0)
+    world = World()
+    wanted = {"lost": LOST, "refused": programmed(refused=True)}
+    for name, status in wanted.items():
+        world.put(name, msgspec.to_builtins(programmed()))
+        world.wanted[identity(name)] = status
+    world.put("new")
+    world.wanted[identity("new")] = LOST
+    async with writing(world) as writer, asyncio.timeout(PATIENCE_S):
+        while writer.waiting != 1:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert sorted(world.writes) == ["new", "refused"]
