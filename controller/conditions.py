@@ -111,6 +111,13 @@ SPEAKS: dict[str, tuple[Speaks, ...]] = {
 }
 """What each code of the catalogue speaks for."""
 
+_NO_PROXIES = "no proxy is connected that it concerns; `meltemi proxies` lists those that are"
+
+_NOTHING = (
+    "nothing is made of it for any proxy: connect one whose namespace its host is exported to, or "
+    "give its host a port of a protocol that is served"
+)
+
 _UNABLE = (
     "their build lacks the protocol's filter (MEL0501), or another service has the address of the "
     "listener (MEL0208); `meltemi proxies` and the findings of the service say which"
@@ -165,19 +172,24 @@ def _condition(said: _Said, generation: int, known: dict[str, Condition], now: s
 def _accepted(facts: Facts) -> _Said:
     found = _speaking(facts, Type.ACCEPTED)
     if not facts.readable:
-        stays = (
-            f"; generation {facts.in_force} stays in force"
-            if facts.in_force
-            else "; what was read before stays in force"
-            if facts.in_force is not None
-            else "; nothing of it is in force"
-        )
-        return _Said(Type.ACCEPTED, "False", Reason.INVALID, _told(found, "unreadable") + stays)
+        text = f"{_told(found, 'it cannot be read')}; {_stays(facts)}"
+        return _Said(Type.ACCEPTED, "False", Reason.INVALID, text)
     if found and found[0].severity is Severity.ERROR:
         return _Said(Type.ACCEPTED, "False", Reason.PARTIALLY_INVALID, _told(found))
     if found and found[0].severity is Severity.WARNING:
         return _Said(Type.ACCEPTED, "True", Reason.ACCEPTED_WITH_WARNINGS, _told(found))
     return _Said(Type.ACCEPTED, "True", Reason.ACCEPTED, _told(found))
+
+
+def _stays(facts: Facts) -> str:
+    """What is in force of an object that cannot be read."""
+    if facts.in_force is None:
+        return "nothing of it is in force"
+    if not facts.in_force:
+        return "what was read before stays in force, if anything was"
+    if facts.in_force == facts.generation:
+        return "what it guards is locked"
+    return f"generation {facts.in_force} stays in force"
 
 
 def _resolved_refs(facts: Facts) -> _Said:
@@ -210,7 +222,7 @@ def _programmed(facts: Facts) -> _Said:
         text = f"nothing of it is in force: {_told(_worst_first(facts.problems))}"
         return _Said(Type.PROGRAMMED, "False", Reason.NOT_IN_FORCE, text)
     if not tally.proxies:
-        text = "no proxy is connected that it concerns; `meltemi proxies` lists those that are"
+        text = _NO_PROXIES if facts.in_force is not None else _NOTHING
         return _Said(Type.PROGRAMMED, "False", Reason.NO_PROXIES, text)
     text = f"{_of(tally.acked, tally)} accepted it"
     return _Said(Type.PROGRAMMED, "True", Reason.PROGRAMMED, text)

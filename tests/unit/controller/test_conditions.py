@@ -105,6 +105,17 @@ def test_what_cannot_be_read_says_which_generation_stays_in_force() -> None:
     )
 
 
+def test_what_is_locked_because_it_cannot_be_read_does_not_claim_to_be_in_force() -> None:
+    facts = replace(FINE, readable=False, problems=(problem("MEL0409"),), in_force=3)
+    assert one(facts, Type.ACCEPTED)[2].endswith("what it guards is locked")
+
+
+def test_of_an_object_of_which_nothing_is_made_it_is_told_what_it_may_lack() -> None:
+    nobody = replace(FINE, tally=Tally(3))
+    assert "meltemi proxies" in one(nobody, Type.PROGRAMMED)[2]
+    assert "a port of a protocol" in one(replace(nobody, in_force=None), Type.PROGRAMMED)[2]
+
+
 def test_a_part_that_is_left_out_is_not_accepted_and_a_warning_is() -> None:
     partly = replace(FINE, problems=(problem("MEL0103"), problem("MEL0305")))
     assert one(partly, Type.ACCEPTED)[:2] == ("False", "PartiallyInvalid")
