@@ -91,6 +91,7 @@ async def test_a_proxy_that_moves_to_another_replica_receives_nothing_again(stag
                 await stage.until_condition("MetaRouter", name, "Programmed")
             assert await sent(leader) > 5 * NOTHING_BYTES  # the control
             here, before = await held(leader), await taken_in(envoy)
+            moved = time()
             relay.turn(other.xds)
             await until(lambda: connected(other), lambda: "the proxy did not come")
             assert await held(other) == here
@@ -100,6 +101,8 @@ async def test_a_proxy_that_moves_to_another_replica_receives_nothing_again(stag
             assert await proxies(stage, "cart", 1)
             assert await taken_in(envoy) == before
             assert await sent(other) < NOTHING_BYTES
+            told = [each for each in stage.writes("metarouters/status") if each.at > moved]
+            assert not [each for each in told if "NoProxies" in each.status]
 
 
 def conflicts(stage: Stage) -> int:
@@ -218,3 +221,24 @@ async def said(meltemi: MeltemiProcess, text: str, times: int) -> bool:
     """Whether its log says something about that, so often at least."""
     lines = meltemi.process.log_tail(1000).splitlines()
     return sum("leader.failing" in line and text in line for line in lines) >= times
+
+
+async def test_while_the_api_server_is_away_nobody_leads_and_then_all_is_caught_up(
+    stage: Stage,
+) -> None:
+    await stage.put("shop")
+    async with stage.replica("one") as meltemi, standalone_envoy(meltemi.xds) as envoy:
+        await envoy.wait_ready()
+        await stage.until_condition("MetaRouter", "shop", "Programmed")
+        await stage.server.kill()
+        await until(lambda: follows(meltemi), lambda: "it leads without a Lease")
+        assert await meltemi.ready()
+        assert await envoy.listeners()
+        await stage.server.start()
+        await apply(stage.admin, router("default", "shop", "v2"))
+        await stage.until_condition("MetaRouter", "shop", "Programmed")
+        await stage.until_leads(meltemi)
+
+
+async def follows(replica: MeltemiProcess) -> bool:
+    return await metric(replica, "meltemi_leader") == 0

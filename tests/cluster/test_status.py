@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
 
+from meltemi.controller.crds import DEFINITIONS
 from meltemi.testing.ports import LOOPBACK, free_port
 from meltemi.testing.standalone import standalone_envoy
 from tests.cluster.objects import apply, delete, entry, router, send
 from tests.cluster.replicas import PATIENCE_S, Stage, staged, until
 from tests.cluster.seen import metric
+from tests.cluster.specimens import all_objects
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -198,6 +201,27 @@ async def test_conditions_of_others_survive_and_conflicts_are_tried_again(stage:
         await audit(10)
         await stage.until_condition("MetaRouter", "shared", "Programmed")
         assert (await stage.condition("MetaRouter", "shared", "Audited"))["reason"] == "N10"
+
+
+async def test_every_kind_with_a_status_gets_one(stage: Stage) -> None:
+    wanted = {each.kind for each in DEFINITIONS if each.decoded is not None}
+    objects = {each["kind"]: each for each in all_objects() if each["kind"] in wanted}
+    assert objects.keys() == wanted
+    for body in objects.values():
+        await stage.kubectl.run("apply", "-n", "default", "-f", "-", stdin=json.dumps(body))
+    async with stage.replica("one") as meltemi:
+        for kind, body in objects.items():
+            await until(
+                partial(accepted, stage, kind, body["metadata"]["name"]),
+                partial("{} has no status".format, kind),
+            )
+        await until(lambda: settled(meltemi), lambda: "statuses wait to be written")
+        assert await metric(meltemi, 'meltemi_status_writes_total{outcome="failed"}') == 0
+
+
+async def accepted(stage: Stage, kind: str, name: str) -> bool:
+    status = (await stage.get(kind, name)).get("status", {})
+    return "Accepted" in {each["type"] for each in status.get("conditions", ())}
 
 
 async def test_where_statuses_are_not_wanted_nothing_is_written(

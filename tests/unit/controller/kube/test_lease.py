@@ -134,9 +134,18 @@ async def test_who_was_overtaken_finds_out_and_follows() -> None:
     assert holder(api) == "b_1"
 
 
-async def test_who_may_not_touch_the_lease_says_so_once_and_never_leads() -> None:
+@pytest.mark.parametrize(
+    ("error", "next_step"),
+    [
+        (ApiError(403, "403 leases is forbidden"), "get, create and update leases"),
+        (ApiError(404, "404 there is no such namespace"), "create the namespace"),
+    ],
+)
+async def test_who_cannot_have_the_lease_says_so_once_and_never_leads(
+    error: ApiError, next_step: str
+) -> None:
     api = FakeApi()
-    api.refuse = [ApiError(403, "403 leases is forbidden")] * 1000
+    api.refuse = [error] * 1000
     with capture_logs() as logs:
         async with candidate(api, Clock()) as first:
             await looks(api, 5)
@@ -144,7 +153,7 @@ async def test_who_may_not_touch_the_lease_says_so_once_and_never_leads() -> Non
             assert not first.follows
     (said,) = logs
     assert said["event"] == "leader.failing"
-    assert "get, create and update leases" in said["next_step"]
+    assert next_step in said["next_step"]
 
 
 async def test_a_lease_that_somebody_deleted_is_made_anew() -> None:
