@@ -169,8 +169,8 @@ class _Behind:
             del self.carried[each]
             if each == nonce:
                 break
-        first, last = self.epochs.pop(type_url, (upto, upto))
-        if upto < last:
+        first, last = self.epochs.get(type_url, (upto, upto))
+        if upto < last:  # else it is forgotten if nothing more is due
             self.epochs[type_url] = (max(first, upto + 1), last)
 
 

@@ -326,6 +326,21 @@ def test_a_change_that_does_not_concern_a_proxy_or_comes_when_it_has_gone_is_not
     assert seen == []
 
 
+def test_a_response_does_not_carry_what_was_held_back_when_it_was_sent() -> None:
+    epochs, proxy = settled()
+    publish(epochs, proxy, resources=[route("r", "a", content="2")])
+    (routes,) = proxy.hear()
+    publish(epochs, proxy, resources=[route("r", "a", content="3")])
+    publish(epochs, proxy, resources=[cluster("b"), route("r", "b", content="4")])
+    (clusters,) = proxy.hear()
+    proxy.accept(routes)
+    (before,) = proxy.hear()
+    proxy.accept(clusters, before)
+    assert ROUTE in lag(epochs)
+    proxy.accept(*proxy.hear())
+    assert epochs.lag(1)[2] == NONE
+
+
 STEPS = st.lists(
     st.tuples(st.sampled_from(["route", "cluster", "listener", "endpoint", "new"]), st.booleans()),
     max_size=20,
