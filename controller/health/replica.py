@@ -51,7 +51,8 @@ class HealthRecord(TypedDict):
 
 class ReplicaHealth:
     """Of one process. ``ports`` are those that it should listen on. ``connect`` to the cluster that
-    it runs in, and ``wish`` what it needs there; None where it serves files.
+    it runs in, and ``wish`` what it needs there; None where it serves files. ``clock`` is
+    monotonic, in seconds.
     """
 
     def __init__(
@@ -62,6 +63,8 @@ class ReplicaHealth:
         ports: Iterable[Port] = (),
         connect: Callable[[], Awaitable[Configuration]] | None = None,
         wish: Wish | None = None,
+        *,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._plane = plane
         self._source = source
@@ -69,6 +72,7 @@ class ReplicaHealth:
         self._ports = tuple(ports)
         self._connect = connect
         self._wish = wish
+        self._clock = clock
         self._looking = asyncio.Lock()
         self._found: tuple[Result, ...] = ()
         self._until = -inf
@@ -76,9 +80,9 @@ class ReplicaHealth:
     async def report(self) -> HealthRecord:
         """How it is now, or was a moment ago."""
         async with self._looking:
-            if monotonic() >= self._until:
+            if self._clock() >= self._until:
                 self._found = await self._look()
-                self._until = monotonic() + FRESH_S
+                self._until = self._clock() + FRESH_S
         return {
             "version": version("meltemi"),
             "replica": self._settings.instance.name,
