@@ -85,6 +85,7 @@ class KubeSource:
         self._idle = idle
         self._changed = changed
         self._running: dict[_Key, _Running] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
         self._references = References()
         self._changes: dict[Identity, Change] = {}
         self._told: dict[Identity, Change] = {}
@@ -121,10 +122,9 @@ class KubeSource:
                 if changes := self._take():
                     yield changes
         finally:
-            tasks = [running.task for running in self._running.values()]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            for key in tuple(self._running):
+                self._end(key)
+            await asyncio.gather(*self._leaving, return_exceptions=True)
             await api.close()
 
     # -- reflectors --------------------------------------------------------------------------------
@@ -155,10 +155,16 @@ class KubeSource:
         self._running[key] = _Running(reflector, asyncio.create_task(reflector.run()))
 
     def _leave(self, key: _Key) -> None:
-        reflector, task = self._running.pop(key)
-        task.cancel()
+        reflector = self._end(key)
         self._change(Delete(_identity(key.kind, key.namespace, key.name)))
         self._change(Delete(resource_of(reflector)))
+
+    def _end(self, key: _Key) -> Reflector:
+        reflector, task = self._running.pop(key)
+        task.cancel()
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+        return reflector
 
     def _note(self, reflector: Reflector) -> None:
         """Its state has changed."""
