@@ -107,9 +107,11 @@ class ReplicaHealth:
             api = await Api.connected(self._connect, idle=IDLE_S)
         except (ConfigException, OSError) as refused:
             return (error("api", f"no API server is configured: {refused}", CONNECT),)
-        names: list[Name] = ["istio", "rbac", "lease", "replicas"]
+        names: set[Name] = {"istio", "rbac"}
+        if self._settings.write_status:
+            names |= {"lease", "replicas"}
         if self._wish.webhook:
-            names.append("webhook")
+            names.add("webhook")
         try:
             cluster = Cluster(api, self._wish, lease=self._settings.instance.service)
             return (await cluster.look(names)).results
