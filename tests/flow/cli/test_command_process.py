@@ -138,11 +138,9 @@ def test_serving_nothing_is_a_sentence_before_anything_listens(tmp_path: Path) -
     assert ran.stderr.decode() == expected
 
 
-@pytest.mark.parametrize("option", ["--xds", "--admin"])
 @pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "meltemi.example"])
-def test_serving_off_loopback_is_refused(examples: Path, option: str, host: str) -> None:
-    ports = {"--xds": "127.0.0.1:0", "--admin": "127.0.0.1:0", option: f"{host}:0"}
-    ran = meltemi("serve", examples, *(word for pair in ports.items() for word in pair))
+def test_serving_proxies_off_loopback_is_refused(examples: Path, host: str) -> None:
+    ran = meltemi("serve", examples, "--xds", f"{host}:0", "--admin", "127.0.0.1:0")
     assert ran.returncode == 2
     assert b"meltemi: cannot listen on" in ran.stderr
     assert b"loopback" in ran.stderr
