@@ -56,6 +56,7 @@ at most before it connects again.
 """
 
 LOG_RATE = 1 / 600.0
+MANAGER = {"fieldManager": "meltemi"}
 
 NEXT_STEPS = {
     403: "let the service account patch the status of this kind",
@@ -213,7 +214,11 @@ class StatusWriter:
 
     def _job(self, identity: Identity) -> _Job | None:
         written, wanted = self._written.get(identity), self._wanted(identity)
-        if written is None or wanted is None or self._unkept.get(identity) == wanted:
+        if written is None:
+            for known in (self._turns, self._lost, self._failures, self._unkept):
+                known.pop(identity, None)
+            return None
+        if wanted is None or self._unkept.get(identity) == wanted:
             return None
         found = update(wanted, written.read_status())
         return None if found is None else _Job(identity, written, wanted, found)
@@ -238,7 +243,9 @@ class StatusWriter:
         path = f"{job.written.path}/status"
         try:
             async with asyncio.timeout(WRITE_S):
-                answer = await self._api.send("PATCH", path, body, content_type=MERGE_PATCH)
+                answer = await self._api.send(
+                    "PATCH", path, body, query=MANAGER, content_type=MERGE_PATCH
+                )
         except TimeoutError:
             return await self._failed(job, ApiError(0, "no answer"))
         except ApiError as error:
@@ -260,9 +267,7 @@ class StatusWriter:
         outcome = _OUTCOMES.get(error.status, Outcome.FAILED)
         if outcome is Outcome.CONFLICT:
             await self._read_again(job)
-        elif outcome is Outcome.GONE:
-            self._failures.pop(job.identity, None)
-        else:
+        elif outcome is not Outcome.GONE:
             self._say(job, error)
             self._queue.put(job.identity, self._clock() + self._delay(job, error))
         return outcome

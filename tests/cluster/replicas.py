@@ -61,6 +61,13 @@ class Stage:
         self.admin = admin
         self.kubectl = Tool(server.kubectl, server.kubeconfig, folder)
         self._folder = folder
+        self._forgotten = 0
+
+    async def clear(self) -> None:
+        """As at the beginning: no objects, and nothing written."""
+        kinds = "metarouters,serviceentries,destinationrules"
+        await self.kubectl.run("delete", kinds, "--all", "-n", "default")
+        self._forgotten = len(self._audited())
 
     def replica(self, user: str, program: Sequence[str] = ("-m", "meltemi")) -> MeltemiProcess:
         """A Meltemi that the API server knows by this name."""
@@ -131,9 +138,12 @@ class Stage:
 
     def writes(self, resource: str, user: str = "") -> list[Write]:
         """What a replica, or each of them, has tried to write to this resource so far."""
-        found = map(_write, (self.server.folder / "audit.log").read_text().splitlines())
+        found = map(_write, self._audited()[self._forgotten :])
         users = (user,) if user else (*USERS, READER)
         return [each for each in found if each.resource == resource and each.user in users]
+
+    def _audited(self) -> list[str]:
+        return (self.server.folder / "audit.log").read_text().splitlines()
 
     def repeated(self, resource: str) -> list[Write]:
         """What was written although it stood there already."""

@@ -34,10 +34,16 @@ NOTHING_BYTES = 2000
 """More than a changed rule takes, and empty answers; far less than all that there is."""
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def stage(assets: Path, tmp_path: Path) -> AsyncGenerator[Stage]:
-    async with staged(assets, tmp_path) as stage:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Stage]:
+    async with staged(assets, tmp_path_factory.mktemp("replicas")) as stage:
         yield stage
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def stage(shared: Stage) -> Stage:
+    await shared.clear()
+    return shared
 
 
 @asynccontextmanager

@@ -77,7 +77,10 @@ class World:
     def writes(self) -> list[str]:
         return [name for method, name in self.requests if method == "PATCH"]
 
-    async def send(self, method: str, path: str, body: Any, *, content_type: str) -> Any:
+    async def send(
+        self, method: str, path: str, body: Any, *, query: object, content_type: str
+    ) -> Any:
+        assert query == {"fieldManager": "meltemi"}
         assert content_type == "application/merge-patch+json"
         name = path.removesuffix("/status").rpartition("/")[2]
         assert path == f"{RULE.path('v1alpha1', 'shop')}/{name}/status"
