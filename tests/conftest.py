@@ -5,8 +5,9 @@ and what works on them is compared with ``docs/abilities.json``.
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import astuple
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -20,18 +21,46 @@ if TYPE_CHECKING:
 
     from _pytest.fixtures import FixtureDef, SubRequest
 
+
+class Told:
+    """What the reports of tests tell, wherever they ran. ``left_out``: tests with an Envoy that
+    did not pass.
+    """
+
+    def __init__(self) -> None:
+        self.tests_by_server = defaultdict[str, set[str]](set)
+        self.seen: set[Ability] = set()
+        self.left_out: set[str] = set()
+        self._passed: set[str] = set()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        test = report.nodeid
+        if report.when == "call" and report.passed:
+            self._passed.add(test)
+        if report.when != "teardown":
+            return
+        if test not in self._passed and "envoy" in report.keywords:
+            self.left_out.add(test)
+        said: dict[str, Any] = dict(report.user_properties)
+        for server in said.get(SERVERS, ()):
+            self.tests_by_server[server].add(test)
+        if test in self._passed:
+            self.seen.update(Ability(*fields) for fields in said.get(ABILITIES, ()))
+
+
 # No deadline: a timed assertion would measure the machine. --hypothesis-profile=ci looks longer.
 settings.register_profile("default", deadline=None, max_examples=50)
 settings.register_profile("ci", deadline=None, max_examples=500)
 settings.load_profile("default")
 
-_tests_by_server = pytest.StashKey[dict[str, set[str]]]()
 _servers_by_fixture = pytest.StashKey[dict[str, set[str]]]()
-_seen = pytest.StashKey[set[Ability]]()
-_left_out = pytest.StashKey[set[str]]()
+_driven = pytest.StashKey[tuple[set[str], set[Ability]]]()
+_told = pytest.StashKey[Told]()
 _surprises = pytest.StashKey[list[str]]()
-_passed = pytest.StashKey[bool]()
 _skipped_cluster = pytest.StashKey[bool]()
+
+SERVERS, ABILITIES = "real servers", "abilities"
+"""What the last report of a test says of it: the names, and the fields of each ability."""
 
 CLUSTER = Path(__file__).parent / "cluster"
 
@@ -59,11 +88,10 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_tests_by_server] = defaultdict[str, set[str]](set)
     config.stash[_servers_by_fixture] = {}
-    config.stash[_seen] = set()
-    config.stash[_left_out] = set()
     config.stash[_surprises] = []
+    told = config.stash[_told] = Told()
+    config.pluginmanager.register(told)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -80,32 +108,31 @@ def pytest_fixture_setup(
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """A test drove what was started for it, and what a shared fixture of it had started before."""
     with evidence.collecting() as servers, evidence.collecting_abilities() as seen:
-        result = yield
-    if item.stash.get(_passed, False):
-        item.config.stash[_seen] |= seen
-    elif item.get_closest_marker("envoy"):
-        item.config.stash[_left_out].add(item.nodeid)
-    for fixture in getattr(item, "fixturenames", ()):
-        servers |= item.config.stash[_servers_by_fixture].get(fixture, set())
-    for server in servers:
-        item.config.stash[_tests_by_server][server].add(item.nodeid)
-    return result
+        item.stash[_driven] = servers, seen
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    report = yield
-    if call.when == "call":
-        item.stash[_passed] = report.passed
-    return report
+    if call.when == "teardown":
+        servers, seen = item.stash[_driven]
+        for fixture in getattr(item, "fixturenames", ()):
+            servers |= item.config.stash[_servers_by_fixture].get(fixture, set())
+        item.user_properties += [
+            (SERVERS, sorted(servers)),
+            (ABILITIES, [[*map(str, astuple(each))] for each in seen]),
+        ]
+    return (yield)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """What works is what the last complete run saw: the file follows it, or the run fails."""
     config = session.config
-    seen: set[Ability] = config.stash[_seen]
+    if hasattr(config, "workerinput"):  # whoever shares the work out knows everything
+        return
+    seen = config.stash[_told].seen
     complete = _is_complete(config)
     if config.getoption("--update-abilities"):
         abilities.write(seen if complete else seen | abilities.read())
@@ -119,13 +146,13 @@ def _is_complete(config: pytest.Config) -> bool:
     """Whether every test ran that can see an ability."""
     everything = config.args_source is pytest.Config.ArgsSource.TESTPATHS
     chosen = any(config.getoption(name, None) for name in NARROWING)
-    return everything and not chosen and not config.stash[_left_out]
+    return everything and not chosen and not config.stash[_told].left_out
 
 
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    tests_by_server = config.stash[_tests_by_server]
+    tests_by_server = config.stash[_told].tests_by_server
     drove = [f"{server} ({_tests(tests_by_server[server])})" for server in sorted(tests_by_server)]
     terminalreporter.write_line(f"real servers: {', '.join(drove) or 'none'}")
     reports = terminalreporter.getreports("passed")
