@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from meltemi.xds.resource import Key, TypeUrl
     from meltemi.xds.session import Event, Session
     from meltemi.xds.stream import Stream
+    from meltemi.xds.subscription import Subscription
 
 ROOTS = (CLUSTER, LISTENER)
 """A proxy that is new has nothing before it has these."""
@@ -88,23 +89,33 @@ class _Stream(NamedTuple):
     proxy: _Proxy
 
 
+class _Carried(NamedTuple):
+    """A response without an answer: everything of its type up to an epoch, of what was asked for
+    when it was made.
+    """
+
+    type_url: TypeUrl
+    upto: int
+    asked: Subscription | None
+
+
 @dataclass(slots=True, eq=False)
 class _Behind:
     """A stream that is behind: by type the first and the last epoch that it is to accept, how far
     each unanswered response goes in its type, and since when what is held back is.
 
-    ``kept``: types of which a refusal accuses more than is remembered of it. ``since``: when the
-    oldest of the changes arrived that it is behind of, None if that is no change.
+    ``kept``: types of which a refusal accuses more than is remembered of it. ``isolated``: types of
+    which what was refused together is sent again one by one. ``since``: when the oldest of the
+    changes arrived that it is behind of, None if that is no change.
     """
 
     epochs: dict[TypeUrl, tuple[int, int]] = field(
         default_factory=dict["TypeUrl", "tuple[int, int]"]
     )
-    carried: dict[str, tuple[TypeUrl, int]] = field(
-        default_factory=dict["str", "tuple[TypeUrl, int]"]
-    )
+    carried: dict[str, _Carried] = field(default_factory=dict["str", "_Carried"])
     held: dict[Key, int] = field(default_factory=dict["Key", "int"])
     kept: frozenset[TypeUrl] = frozenset()
+    isolated: frozenset[TypeUrl] = frozenset()
     since: float | None = None
 
     @property
@@ -129,14 +140,17 @@ class _Behind:
         for key in held:
             self.held.setdefault(key, now)
 
-    def pushed(self, event: Pushed, now: int) -> None:
-        """A response carries everything of its type up to now. One of a type that the stream is not
-        behind of comes of something that it is behind of: a proxy asks for the routes of a listener
-        when it has the listener.
+    def pushed(self, event: Pushed, session: Session[Any], now: int) -> None:
+        """A response carries everything of its type up to now, or to what is held. One of a type
+        that the stream is not behind of comes of something that it is behind of: a proxy asks for
+        the routes of a listener when it has the listener.
         """
         if event.type_url not in self.epochs and (oldest := self._oldest) is not None:
             self.concern(event.type_url, oldest, now)
-        self.carried[event.nonce] = (event.type_url, now)
+        held = (since for key, since in self.held.items() if key.type_url == event.type_url)
+        upto = min(held, default=now + 1) - 1 if self.held else now
+        asked = session.asked(event.type_url)
+        self.carried[event.nonce] = _Carried(event.type_url, upto, asked)
 
     def answered(self, event: Acked | Nacked, session: Session[Any], now: int) -> None:
         """A response is answered, and all of its type before it."""
@@ -144,13 +158,16 @@ class _Behind:
         oldest = self._oldest if type_url in ROOTS else None
         if self.kept:
             self.kept -= {type_url}
-        if isinstance(event, Nacked) and not event.named and len(event.suspects) > SUSPECTS:
+        upto = self._take(type_url, event.nonce, session)
+        if (isinstance(event, Nacked) or self.isolated) and self._isolates(type_url, session):
+            pass  # the answer to the last one of them counts
+        elif isinstance(event, Nacked) and not event.certain and len(event.suspects) > SUSPECTS:
             self.kept |= {type_url}
-        elif event.nonce in self.carried:
-            self._accept(type_url, event.nonce)
+        elif upto is not None:
+            self._accept(type_url, upto)
         if oldest is not None:
             for child in session.types:
-                if child not in self.epochs and child != type_url and session.owes(child):
+                if child != type_url and session.owes(child):
                     self.concern(child, oldest, now)
 
     def forget(self, session: Session[Any]) -> None:
@@ -163,12 +180,26 @@ class _Behind:
     def _oldest(self) -> int | None:
         return min((first for first, _ in self.epochs.values()), default=None)
 
-    def _accept(self, type_url: TypeUrl, nonce: str) -> None:
-        upto = self.carried[nonce][1]
-        for each in [each for each, sent in self.carried.items() if sent[0] == type_url]:
+    def _isolates(self, type_url: TypeUrl, session: Session[Any]) -> bool:
+        if isolates := session.isolates(type_url):
+            self.isolated |= {type_url}
+        else:
+            self.isolated -= {type_url}
+        return isolates
+
+    def _take(self, type_url: TypeUrl, nonce: str, session: Session[Any]) -> int | None:
+        """How far the response goes that is answered, and with it those of its type before it. What
+        was asked for since then may be as old as anything.
+        """
+        if (answered := self.carried.get(nonce)) is None:
+            return None
+        for each in [each for each, sent in self.carried.items() if sent.type_url == type_url]:
             del self.carried[each]
             if each == nonce:
                 break
+        return answered.upto if answered.asked is session.asked(type_url) else None
+
+    def _accept(self, type_url: TypeUrl, upto: int) -> None:
         first, last = self.epochs.get(type_url, (upto, upto))
         if upto < last:  # else it is forgotten if nothing more is due
             self.epochs[type_url] = (max(first, upto + 1), last)
@@ -297,7 +328,7 @@ class Epochs:
         if behind.held:
             behind.hold(session.held, self.now)
         if isinstance(event, Pushed):
-            behind.pushed(event, self.now)
+            behind.pushed(event, session, self.now)
             if len(behind.epochs) == 1 and not behind.held:
                 return  # as nearly always: nobody sees a difference
         elif isinstance(event, Acked | Nacked):

@@ -41,7 +41,7 @@ class Member:
 
 
 class RefusalRecord(TypedDict):
-    """A NACK that stands. ``since`` in seconds ago; ``certain``: the proxy named these."""
+    """A NACK that stands. ``since`` in seconds ago; ``certain``: it is about these."""
 
     message: str
     names: list[str]
@@ -157,7 +157,7 @@ def _refusal(refusal: Refusal, now: float) -> RefusalRecord:
     return {
         "message": refusal.message,
         "names": list(refusal.names),
-        "certain": refusal.named,
+        "certain": refusal.certain,
         "origins": [str(origin) for origin in refusal.origins],
         "since": round(now - refusal.since, 3),
     }

@@ -42,7 +42,8 @@ class TypeState:
     ``owed``: answer even if there is nothing to say. ``names``: a SotW stream's last list.
     ``unanswered``: responses by nonce, oldest first. ``release_at``: the last response is
     unanswered, and until then nothing follows.
-    ``refused``: names of which it has not accepted the last version.
+    ``refused``: names of which it has not accepted the last version, with the version that it was
+    sent alone, empty if none. ``suspects``: those that are still to be sent alone, in this order.
     """
 
     rules: TypeRules
@@ -54,12 +55,26 @@ class TypeState:
     nonce: str = ""
     unanswered: dict[str, Sent] = field(default_factory=dict[str, Sent])
     release_at: float | None = None
-    refused: frozenset[str] = frozenset()
+    refused: dict[str, str] = field(default_factory=dict[str, str])
+    suspects: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
     def due(self) -> bool:
         """Whether there may be something to say."""
-        return self.whole or self.owed or bool(self.dirty)
+        return self.whole or self.owed or bool(self.dirty or self.suspects)
+
+    def isolate(self) -> None:
+        """If nothing else is due, the next suspect is."""
+        if self.suspects and not (self.whole or self.owed or self.dirty):
+            name = next(iter(self.suspects))
+            self.refused[name] = self.suspects.pop(name)
+            self.dirty.add(name)
+
+    def absolve(self, names: Iterable[str]) -> None:
+        """The proxy refuses nothing of these any more."""
+        for name in names:
+            self.refused.pop(name, None)
+            self.suspects.pop(name, None)
 
     def clear(self) -> None:
         """Everything has been considered."""
@@ -134,6 +149,10 @@ class Dialect(Protocol[R]):
     @property
     def recalls(self) -> bool: ...
 
+    def partial(self, rules: TypeRules) -> bool:
+        """Whether one resource of the type can be sent alone."""
+        ...
+
     def node(self, raw: bytes) -> Node:
         """The node of a stream's first request. Raises ProtocolError."""
         ...
@@ -163,6 +182,9 @@ class Sotw:
     """State of the world: every request lists all names; absence is removal, for some types."""
 
     recalls = False
+
+    def partial(self, rules: TypeRules) -> bool:
+        return not rules.full_state
 
     def node(self, raw: bytes) -> Node:
         return wire.sotw_node(raw)
@@ -217,6 +239,9 @@ class Delta:
     """Incremental: requests add and drop names, responses carry changes and removals."""
 
     recalls = True
+
+    def partial(self, rules: TypeRules) -> bool:
+        return True
 
     def node(self, raw: bytes) -> Node:
         return wire.delta_node(raw)

@@ -13,19 +13,16 @@ _ENVOY_SEPARATOR = re.compile(r"\n|, ")
 _GRPC = re.compile(r"\bresource index \d+: ")
 
 
-def named_in(message: str, known: Container[str]) -> tuple[str, ...]:
-    """The known names that the text accuses, in its order.
+def named_in(message: str, *known: Container[str]) -> tuple[str, ...]:
+    """The names, known to any of these, that the text accuses, in its order.
 
     Envoy writes ``Error adding/updating listener(s) A: why\\nB: why`` (clusters alike, with
     commas), and nothing that could be relied on for other types. gRPC's own client writes
     ``[resource index 0: A: why; resource index 3: B: why]``. Names may hold colons, and the
     reasons are free text: only what is known counts.
     """
-    return tuple(
-        dict.fromkeys(
-            name for part in _accusations(message) if (name := part.partition(": ")[0]) in known
-        )
-    )
+    names = dict.fromkeys(part.partition(": ")[0] for part in _accusations(message))
+    return tuple(name for name in names if any(name in each for each in known))
 
 
 def _accusations(message: str) -> list[str]:

@@ -1,9 +1,10 @@
 """One xDS stream, without its transport: requests and snapshots in, events and responses out.
 
 The owner feeds it bytes and the time, and writes what it says. The contract: compare with what was
-sent, not with what was accepted, so refused content is never repeated; one unanswered response per
-type; a stale request gets no answer, but the names in it count; newly named resources are due even
-at an unchanged version; after a changed cluster its assignment is due again; nonces only grow.
+sent, not with what was accepted, so refused content is not repeated, except that what was refused
+together and not by name is sent once more, each resource alone; one unanswered response per type; a
+stale request gets no answer, but the names in it count; newly named resources are due even at an
+unchanged version; after a changed cluster its assignment is due again; nonces only grow.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from meltemi.xds.resource import Resource, TypeRules, TypeUrl
     from meltemi.xds.response_cache import ResponseCache
     from meltemi.xds.snapshot import Snapshot
+    from meltemi.xds.subscription import Subscription
 
 ANSWER_TIMEOUT = 1.0
 """Seconds after which an unanswered response no longer holds back the next one of its type."""
@@ -87,7 +89,8 @@ class Nacked:
     """The proxy refused a response, or a part of it.
 
     ``message`` is the proxy's, at most 4,096 characters. ``suspects`` are the resources that it
-    names (then ``named``), else all that were new in the responses that it may be about.
+    names, else all that were new in the responses that it may be about. They are ``certain`` if it
+    names them, or there is only one. ``names`` are what those responses said something new of.
     """
 
     type_url: TypeUrl
@@ -95,7 +98,8 @@ class Nacked:
     nonce: str
     message: str
     suspects: tuple[Resource, ...]
-    named: bool
+    certain: bool
+    names: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,10 +185,20 @@ class Session(Generic[R]):
         state = self._states.get(key.type_url)
         return state is not None and state.subscription.selects(key.name)
 
+    def asked(self, type_url: TypeUrl) -> Subscription | None:
+        """What the proxy asks for of a type: the same object until that is something else."""
+        state = self._states.get(type_url)
+        return None if state is None else state.subscription
+
     def owes(self, type_url: TypeUrl) -> bool | None:
         """Whether something of a type is due, or has no answer; None if nobody asked for it yet."""
         state = self._states.get(type_url)
         return None if state is None else state.due or bool(state.unanswered)
+
+    def isolates(self, type_url: TypeUrl) -> bool:
+        """Whether more of what was refused together is to be sent again, each resource alone."""
+        state = self._states.get(type_url)
+        return state is not None and bool(state.suspects)
 
     @property
     def settled(self) -> bool:
@@ -197,7 +211,7 @@ class Session(Generic[R]):
         if not self._release.resting:
             return False
         for state in self._states.values():  # asked several times for each response: no generator
-            if state.whole or state.owed or state.dirty:
+            if state.whole or state.owed or state.dirty or state.suspects:
                 return False
         return True
 
@@ -273,14 +287,14 @@ class Session(Generic[R]):
     def _first_due(self, now: float) -> bytes | None:
         for type_url in self._rules:
             state = self._states.get(type_url)
-            if state is None or not state.due or self._blocked(state):
-                continue
-            composed = self._compose(state)
-            state.clear()
-            if composed is not None:
-                return self._send(state, composed, now)
-            if self._lingers(state):
-                self._release.complete()
+            while state is not None and state.due and not self._blocked(state):
+                state.isolate()
+                composed = self._compose(state)
+                state.clear()
+                if composed is not None:
+                    return self._send(state, composed, now)
+                if self._lingers(state):
+                    self._release.complete()
         return None
 
     def _compose(self, state: TypeState) -> Composed | None:
@@ -330,22 +344,18 @@ class Session(Generic[R]):
         if request.nonce == state.nonce:
             state.release_at = None
         event: Acked | Nacked
-        refused: frozenset[str] = frozenset()
+        refused: Collection[str] = ()
         if request.error is None:
             names = last.names
             if len(covered) > 1:
                 names = names.union(*(sent.names for sent in covered[:-1]))
             if state.refused:
-                state.refused -= names
+                state.absolve(names)
             waited = now - last.at
             event = Acked(state.rules.type_url, last.version, request.nonce, names, waited)
         else:
             event = self._nacked(state, request.nonce, request.error, covered)
-            suspects = frozenset(resource.name for resource in event.suspects)
-            if event.named:  # then the rest is in force
-                refused = suspects
-                state.refused = state.refused.difference(*(sent.names for sent in covered))
-            state.refused |= suspects
+            refused = self._accuse(state, event)
         if self._lingers(state):
             self._touch(self._release.answered(last.number, refused))
         return (event,)
@@ -356,11 +366,41 @@ class Session(Generic[R]):
         # A proxy that answers late answers several responses at once: with the last nonce, and
         # the error of any of them.
         type_url = state.rules.type_url
+        table = self._release.of_type(type_url)
+        names = frozenset[str]().union(*(sent.names for sent in covered))
         fresh = {resource.name: resource for sent in covered for resource in sent.changed}
-        known = {**self._release.of_type(type_url), **fresh}
-        names = named_in(message, known)
-        suspects = tuple(known[name] for name in names) or tuple(fresh.values())
-        return Nacked(type_url, covered[-1].version, nonce, message, suspects, bool(names))
+        named = tuple(fresh.get(name) or table[name] for name in named_in(message, fresh, table))
+        alone = names == fresh.keys() and len(fresh) == 1 and self._dialect.partial(state.rules)
+        return Nacked(
+            type_url,
+            covered[-1].version,
+            nonce,
+            message,
+            named or tuple(fresh.values()),
+            bool(named) or alone,
+            names,
+        )
+
+    def _accuse(self, state: TypeState, event: Nacked) -> Collection[str]:
+        """Remember what is refused; returns the names of what the proxy has not got because of
+        that, as far as it is known.
+        """
+        suspects = {resource.name: resource.version for resource in event.suspects}
+        if event.certain:  # then the rest is in force
+            state.absolve(event.names - suspects.keys())
+            state.refused |= suspects
+            return suspects
+        for name in suspects:
+            state.refused.setdefault(name, "")
+        if not self._dialect.partial(state.rules):
+            return ()
+        table = self._release.of_type(state.rules.type_url)
+        state.suspects |= {
+            name: version
+            for name, version in suspects.items()
+            if state.refused[name] != version and name in table and table[name].version == version
+        }
+        return suspects
 
     def _subscribe(
         self, state: TypeState, request: R, now: float, *, first: bool
@@ -378,7 +418,7 @@ class Session(Generic[R]):
         type_url = state.rules.type_url
         told: list[Event] = []
         if dropped := frozenset(name for name in state.refused if not after.selects(name)):
-            state.refused -= dropped
+            state.absolve(dropped)
             told.append(Dropped(type_url, dropped))
         if bool(before) != bool(after):
             told.append(Subscribed(type_url) if after else Unsubscribed(type_url))
@@ -415,6 +455,8 @@ class Session(Generic[R]):
         while len(state.unanswered) > _UNANSWERED_LIMIT:
             del state.unanswered[next(iter(state.unanswered))]
         state.release_at = now + ANSWER_TIMEOUT
+        for name in composed.about if state.suspects else ():
+            state.suspects.pop(name, None)
         if self._lingers(state):
             self._release.sent(self._number, composed.changed, now)
         for child, names in self._children(composed):

@@ -53,13 +53,13 @@ class Suspect(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A NACK. The proxy named the suspects if ``named``, else they were new in what it refused.
-    ``since`` is when it first said so, in the clock of the stream's owner.
+    """A NACK. The suspects are at fault if it is ``certain``, else they were new in what the proxy
+    refused. ``since`` is when it first said so, in the clock of the stream's owner.
     """
 
     message: str
     suspects: tuple[Suspect, ...]
-    named: bool
+    certain: bool
     since: float
 
     @property
@@ -171,17 +171,17 @@ def _after(pending: tuple[Pending, ...], nonce: str) -> tuple[Pending, ...]:
     return pending[nonces.index(nonce) + 1 :] if nonce in nonces else pending
 
 
-def _less(refusals: Iterable[Refusal], accepted: frozenset[str]) -> Iterator[Refusal]:
-    """What is left of refusals when the proxy accepts something."""
+def _less(refusals: Iterable[Refusal], answered: frozenset[str]) -> Iterator[Refusal]:
+    """What is left of refusals when the proxy has a new word on something."""
     for refusal in refusals:
-        if left := tuple(each for each in refusal.suspects if each.name not in accepted):
+        if left := tuple(each for each in refusal.suspects if each.name not in answered):
             yield replace(refusal, suspects=left)
 
 
 def _with(refusals: tuple[Refusal, ...], event: Nacked, now: float) -> tuple[Refusal, ...]:
+    """An answer is the last word on all that it is about; other suspects stay what they were."""
     suspects = tuple(Suspect(each.name, each.origins) for each in event.suspects[:SUSPECTS])
-    names = {suspect.name for suspect in suspects}
-    again = [refusal for refusal in refusals if not names or not names.isdisjoint(refusal.names)]
-    others = [refusal for refusal in refusals if refusal not in again]
-    since = min((refusal.since for refusal in again), default=now)
-    return (*others, Refusal(event.message, suspects, event.named, since))[-SUSPECTS:]
+    names = frozenset(suspect.name for suspect in suspects)
+    since = (each.since for each in refusals if not names.isdisjoint(each.names))
+    refusal = Refusal(event.message, suspects, event.certain, min(since, default=now))
+    return (*_less(refusals, names | event.names), refusal)[-SUSPECTS:]

@@ -314,7 +314,7 @@ async def what_was_good_in_a_refused_response_is_not_sent_again(world: World) ->
     stream = await world.open(ENDPOINT)
     first = await stream.get(ENDPOINT, "a", "b")
     world.publish(endpoint("a", "good"), endpoint("b", "bad"))
-    await stream.answer(await stream.hear(), "b is bad")
+    await stream.answer(await stream.hear(), "[resource index 1: b: bad]")
     await stream.silence()
     [known] = world.status.streams()
     assert known.types[ENDPOINT].refusals
@@ -376,13 +376,13 @@ async def the_resources_that_the_text_names_are_at_fault(world: World) -> None:
         await stream.ask(CLUSTER)
         await stream.answer(await stream.hear(), text)
         refusal = last_refusal(world, CLUSTER)
-        assert (refusal.message, refusal.named, suspected(refusal)) == (text, True, ["b:1", "c"])
+        assert (refusal.message, refusal.certain, suspected(refusal)) == (text, True, ["b:1", "c"])
 
 
 def a_text_without_names_accuses_nobody(patch: pytest.MonkeyPatch) -> None:
     def nacked(original: Method, *args: Any) -> Any:
         event: Nacked = original(*args)
-        return event if event.named else replace(event, suspects=())
+        return event if event.certain else replace(event, suspects=())
 
     mutate(patch, Session, "_nacked", nacked)
 
@@ -401,4 +401,4 @@ async def a_text_without_names_accuses_all_that_was_new_and_is_cut(world: World)
     refusal = last_refusal(world, CLUSTER)
     assert refusal.message.startswith("something is wrong something")
     assert len(refusal.message) == 4096
-    assert (refusal.named, suspected(refusal)) == (False, ["b", "c"])
+    assert (refusal.certain, suspected(refusal)) == (False, ["b", "c"])

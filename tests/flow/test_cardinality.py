@@ -65,7 +65,7 @@ def talk(plane: ControlPlane, first: int, count: int) -> None:
         peer = Peer(f"ipv4:10.0.0.1:{number}", Identity("cluster.local", f"/ns/n{number}/sa/a"))
         plane.opened(number, Node(name, f"cluster-{number}", {}, version=(number, 1)), peer, 1.0)
         refused = Nacked(
-            CLUSTER, f"v{number}", "2", f"because {number}", (cluster(f"c{number}"),), named=True
+            CLUSTER, f"v{number}", "2", f"because {number}", (cluster(f"c{number}"),), certain=True
         )
         for event in (
             Subscribed(CLUSTER),

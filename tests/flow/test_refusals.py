@@ -39,7 +39,7 @@ async def test_a_thousand_refusals_are_a_few_lines_of_log_and_a_few_looks(
     with capture_logs() as logs:
         for number in range(1000):
             error = f"reason {number}"
-            event = Nacked(CLUSTER, "1", str(number), error, (cluster("a"),), named=True)
+            event = Nacked(CLUSTER, "1", str(number), error, (cluster("a"),), certain=True)
             plane.said(1, event, began + number / 1000)
     told = [each for each in logs if each["event"] == "proxy.nacked"]
     assert 0 < len(told) < 10

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from meltemi.controller.epochs import NONE, Epochs, hangs_on
@@ -220,7 +220,7 @@ def test_who_refuses_more_than_is_remembered_stays_behind_until_it_accepts() -> 
     (response,) = proxy.hear()
     many = tuple(route(str(number)) for number in range(SUSPECTS + 1))
     proxy.stream.nack(response, "no")
-    proxy.tell([Nacked(ROUTE, "1", response.nonce, "no", many, named=False)])
+    proxy.tell([Nacked(ROUTE, "1", response.nonce, "no", many, certain=False)])
     assert lag(epochs) == {ROUTE: 1}
     publish(epochs, proxy, resources=[route("r", "a", content="3")])
     proxy.accept(*proxy.hear())
@@ -348,6 +348,7 @@ STEPS = st.lists(
 
 
 @given(STEPS)
+@example([("route", False), ("route", False), ("new", True)])
 def test_who_is_behind_in_nothing_has_everything_and_in_the_end_nobody_is_behind(
     steps: list[tuple[str, bool]],
 ) -> None:

@@ -62,7 +62,7 @@ def test_an_acceptance_is_counted_and_its_time_measured() -> None:
 
 def test_a_refusal_is_counted_by_type_and_by_nothing_that_a_user_wrote() -> None:
     found = metrics()
-    found.said(Nacked(CLUSTER, "v", "1", "why", (cluster("a"),), named=True))
+    found.said(Nacked(CLUSTER, "v", "1", "why", (cluster("a"),), certain=True))
     assert value(found, "meltemi_xds_nacks_total", type=LABEL) == 1
     assert "why" not in generate_latest(found.registry).decode()
 

@@ -36,7 +36,7 @@ def refused(message: str) -> Status:
     status = opened()
     cache = Resource(LISTENER, "cache_6379", "v1", b"", origins=(ORIGIN,))
     status.said(1, Subscribed(LISTENER), 10.0)
-    status.said(1, Nacked(LISTENER, "v1", "1", message, (cache,), named=True), 11.0)
+    status.said(1, Nacked(LISTENER, "v1", "1", message, (cache,), certain=True), 11.0)
     return status
 
 

@@ -113,7 +113,7 @@ def test_a_refused_later_response_is_not_taken_for_accepted(stream: Stream) -> N
     [event] = stream.nack(second, "Error adding/updating cluster(s) c: bad")
     assert isinstance(event, Nacked)
     assert (event.version, event.nonce) == (second.version, second.nonce)
-    assert (event.suspects, event.named) == ((cluster("c"),), True)
+    assert (event.suspects, event.certain) == ((cluster("c"),), True)
     assert event.message == "Error adding/updating cluster(s) c: bad"
     assert event.suspects[0].origins == ("origin of c",)
 
@@ -125,7 +125,7 @@ def test_a_refusal_that_names_nobody_suspects_all_that_was_new(stream: Stream) -
     [event] = stream.nack(endpoints, "malformed IP address")
     assert isinstance(event, Nacked)
     assert {suspect.name for suspect in event.suspects} == {"a", "b"}
-    assert not event.named
+    assert not event.certain
     [event] = stream.nack(routes, "missing ]")
     assert isinstance(event, Nacked)
     assert event.suspects == (route("r", "a", content="2"),)

@@ -26,8 +26,8 @@ def acked(version: str, *names: str, nonce: str = "n") -> Acked:
     return Acked(CLUSTER, version, nonce, frozenset(names))
 
 
-def nacked(*names: str, named: bool = True, nonce: str = "2") -> Nacked:
-    return Nacked(CLUSTER, "v2", nonce, "bad", tuple(cluster(name) for name in names), named)
+def nacked(*names: str, certain: bool = True, nonce: str = "2") -> Nacked:
+    return Nacked(CLUSTER, "v2", nonce, "bad", tuple(cluster(name) for name in names), certain)
 
 
 def opened() -> Status:
@@ -68,15 +68,15 @@ def test_a_refusal_stands_beside_the_last_accepted_version() -> None:
     status.said(1, acked("v1"), 12.0)
     status.said(1, nacked("a", "b"), 13.0)
     suspects = (Suspect("a", ("origin of a",)), Suspect("b", ("origin of b",)))
-    refusal = Refusal("bad", suspects, named=True, since=13.0)
+    refusal = Refusal("bad", suspects, certain=True, since=13.0)
     assert types(status) == {CLUSTER: TypeStatus(version="v1", accepted=12.0, refusals=(refusal,))}
 
 
 def test_a_refusal_dates_from_its_first_time_and_ends_when_what_it_names_is_accepted() -> None:
     status = opened()
     assert status.said(1, nacked("a"), 13.0)
-    assert status.said(1, nacked("a", named=False), 14.0)
-    refusal = Refusal("bad", (Suspect("a", ("origin of a",)),), named=False, since=13.0)
+    assert status.said(1, nacked("a", certain=False), 14.0)
+    refusal = Refusal("bad", (Suspect("a", ("origin of a",)),), certain=False, since=13.0)
     assert types(status)[CLUSTER].refusals == (refusal,)
     assert status.said(1, acked("v3", "a", "b"), 15.0)
     assert types(status)[CLUSTER] == TypeStatus(version="v3", accepted=15.0)
