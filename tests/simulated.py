@@ -41,7 +41,7 @@ def node(name: str, metadata: Mapping[str, object] | None = None, *, capable: bo
 
 class Proxy:
     """One stream in the incremental dialect. ``now`` is the time in seconds, of which it takes as
-    much as a test wants.
+    much as a test wants. ``has``: versions of what it accepted.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class Proxy:
         self.now = monotonic()
         self.wake = asyncio.Event()
         self.heard: list[Response] = []
+        self.has: dict[Key, str] = {}
         self._plane = plane
         self._group = group
         self.session = Session(
@@ -108,6 +109,8 @@ class Proxy:
                     wanted.setdefault(type_url, []).append(named)
         for type_url, names in wanted.items():
             self.ask(type_url, *names)
+        for name, version in zip(response.names, response.versions, strict=True):
+            self.has[Key(response.type_url, name)] = version
         self.heard.remove(response)
         self._say(delta_request(response.type_url, nonce=response.nonce))
 
