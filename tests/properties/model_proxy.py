@@ -3,6 +3,7 @@
 A body ends with the clusters that it names: ``r=1ab`` names a and b. One whose content begins with
 ``!`` is bad, and the proxy refuses the response that carries it. As Envoy does, it then applies the
 other listeners or clusters, but nothing of other types (what is taken away is gone in any case).
+It names the bad ones of listeners and clusters only.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ from meltemi.testing.xds_client import (
 from meltemi.xds.release import PATIENCE
 from meltemi.xds.resource import CLUSTER, ENDPOINT, LISTENER, Key, TypeUrl
 from meltemi.xds.session import ANSWER_TIMEOUT, Acked, Nacked
+from meltemi.xds.status import TypeStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from meltemi.xds.resource import Resource
+    from meltemi.xds.session import Event
     from meltemi.xds.snapshot import Snapshot
 
 TYPES = (CLUSTER, ENDPOINT, LISTENER, ROUTE)
@@ -109,6 +112,7 @@ class ModelProxy:
     def connect(self, snapshot: Snapshot) -> None:
         self.stream = self.open(snapshot)
         self.stream.now = self.now
+        self.known = {type_url: TypeStatus() for type_url in TYPES}
         self.nonces: set[str] = set()
         self.arrived_at: dict[str, float] = {}
         self.orderly = True
@@ -126,13 +130,20 @@ class ModelProxy:
                 holding.asked, holding.named, holding.version = False, False, ""
             if holding.asked:
                 names = sorted(holding.wanted) + ["*"] * (holding.wildcard and holding.named)
-                self.stream.send(self.first_request(type_url, names))
+                self.say(self.first_request(type_url, names))
 
     def remembered(self, holding: Holding) -> dict[str, str]:
         """What the server can know that the proxy holds when it comes again."""
         raise NotImplementedError
 
     # Talking
+
+    def say(self, raw: bytes) -> tuple[Event, ...]:
+        """Send a request; what is known of the proxy follows what the session makes of it."""
+        events = self.stream.send(raw)
+        for event in events:
+            self.known[event.type_url].fold(event, self.now)
+        return events
 
     def ask(self, type_url: TypeUrl, wanted: frozenset[str], *, wildcard: bool) -> None:
         """Want exactly this from now on."""
@@ -145,7 +156,7 @@ class ModelProxy:
         raw = self.request(type_url, wanted, holding.answered, wildcard=wildcard and naming)
         holding.asked, holding.named = True, holding.named or naming
         holding.want(wanted, wildcard=wildcard)
-        self.stream.send(raw)
+        self.say(raw)
 
     def hear(self) -> None:
         for response in self.stream.hear():
@@ -226,7 +237,7 @@ class ModelProxy:
         for name in response.removed:
             holding.versions.pop(name, None)
         holding.forget_unwanted()
-        events = self.stream.send(self.reply(response, complaint(type_url, sorted(bad))))
+        events = self.say(self.reply(response, complaint(type_url, sorted(bad))))
         expected = Nacked if bad else Acked
         assert [type(event) for event in events] == [expected], events
 
@@ -250,6 +261,19 @@ class ModelProxy:
                 return
             self.wait(deadline - self.now)
         raise AssertionError("the session never comes to rest")
+
+    def has_all_that_is_good(self) -> None:
+        """Whatever it refused: it lacks only what is bad, or waits for something bad, and nothing
+        else is accused.
+        """
+        for type_url, wanted in self.should_hold().items():
+            refusals = self.known[type_url].refusals
+            accused = {name for refusal in refusals for name in refusal.names}
+            for name, content in wanted.items():
+                if content.startswith(BAD) or Key(type_url, name) in self.stream.session.held:
+                    continue
+                assert self.held[type_url].applied.get(name) == content, f"{name} is not in force"
+                assert name not in accused, f"{name} is good"
 
     def holds(self) -> dict[TypeUrl, dict[str, str]]:
         """What is in force, without what stands for nothing: empty assignments, and what was taken

@@ -22,6 +22,10 @@ from tests.conformance.scenarios_answers import (
     a_refusal_is_the_end,
     what_was_refused_is_repeated,
 )
+from tests.conformance.scenarios_isolation import (
+    the_good_neighbours_are_forgotten,
+    what_is_refused_alone_is_repeated_for_ever,
+)
 from tests.conformance.scenarios_lifecycle import nothing_is_held
 from tests.conformance.scenarios_reconnect import what_went_during_a_reconnect_is_not_told
 from tests.conformance.scenarios_sotw import (
@@ -173,7 +177,8 @@ class Proxies(RuleBasedStateMachine):
             if not proxy.held[CLUSTER].asked:
                 # Assignments that are gone are spared until it is known which clusters linger.
                 proxy.ask(CLUSTER, frozenset(), wildcard=True)
-            proxy.come_to_rest()  # nobody repeats what is refused
+            proxy.come_to_rest()  # nobody repeats what is refused for ever
+            proxy.has_all_that_is_good()
         self.mend()
         for proxy in self.proxies:
             proxy.come_to_rest()
@@ -219,6 +224,8 @@ def test_a_proxy_ends_with_exactly_what_it_asked_for_in_either_dialect() -> None
     [
         what_was_refused_is_repeated,
         a_refusal_is_the_end,
+        the_good_neighbours_are_forgotten,
+        what_is_refused_alone_is_repeated_for_ever,
         new_names_wait_for_a_change,
         what_was_asked_for_once_is_known,
         what_went_during_a_reconnect_is_not_told,
