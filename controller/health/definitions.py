@@ -53,7 +53,7 @@ def _judged(definition: Definition, found: Body | None) -> Result | None:
         return tell("crds", f"{name} is not defined, so nobody can write such objects", APPLY, name)
     if (why := _not_established(found)) is not None:
         return error("crds", f"{name} is not served: {why}", APPLY, name)
-    version = served(found)
+    version = _served(found)
     if version is None:
         return error("crds", f"{name} is not served as {VERSION}, which is read", TAKE_OVER, name)
     (ours,) = mappings(mapping(definition.to_dict()["spec"])["versions"])
@@ -81,7 +81,7 @@ def _not_established(found: Body) -> str | None:
     return None
 
 
-def served(found: Body) -> Body | None:
+def _served(found: Body) -> Body | None:
     """The version that is read, of those that a definition serves."""
     for each in mappings(mapping(found.get("spec")).get("versions")):
         if each.get("name") == VERSION and each.get("served"):

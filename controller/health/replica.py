@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 from importlib.metadata import version
-from itertools import chain
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 from kubernetes.aio.config import ConfigException
 
 from meltemi.controller.health.cluster import IDLE_S, Cluster
-from meltemi.controller.health.files import file_results
-from meltemi.controller.health.ports import Port, port_results
-from meltemi.controller.health.probing import probe
-from meltemi.controller.health.result import ResultRecord, error
+from meltemi.controller.health.local import local_checks
+from meltemi.controller.health.result import HealthRecord, error
 from meltemi.controller.health.running import Check, run
 from meltemi.controller.health.serving import Connected, proxy_results, source_results
 from meltemi.controller.kube.api import Api
@@ -27,6 +23,7 @@ if TYPE_CHECKING:
 
     from kubernetes.aio.client import Configuration
 
+    from meltemi.controller.health.ports import Port
     from meltemi.controller.health.result import Name, Result
     from meltemi.controller.manifests.wish import Wish
     from meltemi.controller.plane import ControlPlane
@@ -39,14 +36,6 @@ event loop notice little of it.
 """
 
 CONNECT = "mount a service account's token, or say with --kubeconfig how to reach it"
-
-
-class HealthRecord(TypedDict):
-    """``replica`` is its name among all."""
-
-    version: str
-    replica: str
-    results: list[ResultRecord]
 
 
 class ReplicaHealth:
@@ -92,8 +81,7 @@ class ReplicaHealth:
     async def _look(self) -> tuple[Result, ...]:
         checks = (
             Check("source", self._look_at_source),
-            Check("ports", self._look_at_ports),
-            Check("certificates", self._look_at_certificates),
+            *local_checks(self._settings, self._ports, running=True),
             Check("proxies", self._look_at_proxies),
         )
         of_cluster, own = await asyncio.gather(self._look_at_cluster(), run(checks))
@@ -120,14 +108,6 @@ class ReplicaHealth:
 
     async def _look_at_source(self) -> Iterable[Result]:
         return source_results([*self._source.followed()], ready=self._plane.ready)
-
-    async def _look_at_ports(self) -> Iterable[Result]:
-        found = await asyncio.gather(*map(probe, self._ports))
-        pairs = zip(self._ports, found, strict=True)
-        return chain.from_iterable(port_results(*pair, running=True) for pair in pairs)
-
-    async def _look_at_certificates(self) -> Iterable[Result]:
-        return file_results(self._settings, datetime.now(UTC))
 
     async def _look_at_proxies(self) -> Iterable[Result]:
         return proxy_results([*self._connected()])

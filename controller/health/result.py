@@ -49,6 +49,14 @@ class ResultRecord(TypedDict):
     doc: str
 
 
+class HealthRecord(TypedDict):
+    """What a replica says of itself. ``replica`` is its name among all."""
+
+    version: str
+    replica: str
+    results: list[ResultRecord]
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """``text`` is a sentence. ``hint`` is what to do next, empty where that is nothing. ``about``:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from meltemi.controller.health.cluster import Seen
-    from meltemi.controller.health.replica import HealthRecord
-    from meltemi.controller.health.result import Result, ResultRecord
+    from meltemi.controller.health.ports import PortName
+    from meltemi.controller.health.result import HealthRecord, Result, ResultRecord
     from meltemi.controller.manifests.wish import Wish
     from meltemi.controller.settings import Settings
 
@@ -203,33 +203,18 @@ def _settings(given: Mapping[str, str]) -> Settings:
         fail(str(error))
 
 
-async def _here(settings: Settings, addresses: Mapping[str, str]) -> tuple[Result, ...]:
-    import asyncio
-    from datetime import UTC, datetime
-
-    from meltemi.controller.health.files import file_results
-    from meltemi.controller.health.ports import Port, port_results
-    from meltemi.controller.health.probing import probe
-    from meltemi.controller.health.running import Check, run
+async def _here(settings: Settings, addresses: Mapping[PortName, str]) -> tuple[Result, ...]:
+    from meltemi.controller.health.local import local_checks
+    from meltemi.controller.health.ports import Port
+    from meltemi.controller.health.running import run
 
     tls = {"xds": settings.security.tls, "admin": settings.admin.certificate}
-    options = [
-        Port(
-            "xds" if name == "xds" else "admin", *host_and_port(f"--{name}", text), bool(tls[name])
-        )
+    ports = [
+        Port(name, *host_and_port(f"--{name}", text), tls=tls[name] is not None)
         for name, text in addresses.items()
         if text
     ]
-
-    async def ports() -> Iterable[Result]:
-        found = await asyncio.gather(*map(probe, options))
-        pairs = zip(options, found, strict=True)
-        return [each for pair in pairs for each in port_results(*pair, running=False)]
-
-    async def certificates() -> Iterable[Result]:
-        return file_results(settings, datetime.now(UTC))
-
-    return await run((Check("ports", ports), Check("certificates", certificates)))
+    return await run(local_checks(settings, ports, running=False))
 
 
 # -- running servers -------------------------------------------------------------------------------
@@ -270,7 +255,7 @@ def _servers(servers: Sequence[str], token_file: Path | None, ca: Path | None) -
 def _understood(answer: object) -> HealthRecord | None:
     import msgspec
 
-    from meltemi.controller.health.replica import HealthRecord
+    from meltemi.controller.health.result import HealthRecord
 
     try:
         return msgspec.convert(answer, HealthRecord)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from meltemi.controller.admin.security import AdminSecurity
 from meltemi.controller.admin.server import serve_admin
 from meltemi.controller.health.ports import Port
-from meltemi.controller.health.replica import FRESH_S, HealthRecord, ReplicaHealth
+from meltemi.controller.health.replica import FRESH_S, ReplicaHealth
 from meltemi.controller.settings import Settings
 from meltemi.controller.sources.files import FilesSource
 from meltemi.testing.ports import LOOPBACK, free_port
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
 
+    from meltemi.controller.health.result import HealthRecord
     from meltemi.controller.sources import Followed
 
 ROOT, SHOP = "root-token-0123456789", "shop-token-0123456789"
