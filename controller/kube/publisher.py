@@ -30,7 +30,10 @@ BEAT = "meltemi.io/beat"
 """The annotation that shows that a replica lives when it has nothing new to say."""
 
 KEY = "tallies"
-APART_S = 1.0
+SETTLING_S = 0.2
+"""Seconds after a change before it is reported: what proxies answer at once is reported with it."""
+
+APART_S = 0.5
 """Seconds between two reports."""
 
 BEAT_S = 5.0
@@ -90,6 +93,7 @@ class Publisher:
         self._start = token_hex(4)
         self._beats = 0
         self._spoke = -inf
+        self._stirred = -inf
         self._patient_until = -inf
         self._backoff = Backoff()
         self._failing = False
@@ -97,6 +101,8 @@ class Publisher:
 
     def look(self, identity: Identity) -> None:
         """Our proxies may say something else of the object."""
+        if not self._changed:
+            self._stirred = self._clock()
         self._changed.add(identity)
         self._wake.set()
 
@@ -110,20 +116,27 @@ class Publisher:
             await self._withdraw()
 
     async def _step(self) -> None:
-        if self._clock() < self._patient_until:
-            return
+        now = self._clock()
         if not self._needed():
             self._tallies = None
-            await self._withdraw()
-        elif (silent := self._clock() - self._spoke) >= APART_S:
+            self._changed.clear()
+            if now >= self._patient_until:
+                await self._withdraw()
+        elif now >= self._due():
             encoded = self._encoded()
-            if encoded != self._published or silent >= BEAT_S:
+            if encoded != self._published or now >= self._spoke + BEAT_S:
                 await self._publish(encoded)
 
+    def _due(self) -> float:
+        """When to report next."""
+        if self._published and not self._changed:
+            return self._spoke + BEAT_S
+        return max(self._spoke + APART_S, self._stirred + SETTLING_S, self._patient_until)
+
     async def _pause(self) -> None:
-        """Until something changes, but not for long: others come to lead without telling us."""
-        if (rest := self._spoke + APART_S - self._clock()) > 0:
-            await asyncio.sleep(min(rest, TICK_S))
+        """Until it is due, but not for long: others come to lead without telling us."""
+        if self._changed:
+            await asyncio.sleep(min(TICK_S, max(0.0, self._due() - self._clock())))
             return
         self._wake.clear()
         with suppress(TimeoutError):

@@ -55,6 +55,11 @@ class Transition:
         """Whether all proxies that had accepted the object are gone."""
         return self.before == "True" and self.condition.reason == Reason.NO_PROXIES
 
+    @property
+    def passes(self) -> bool:
+        """Whether it may well be something else in a moment."""
+        return self.is_loss or self.condition.reason == Reason.PENDING
+
 
 @dataclass(frozen=True, slots=True)
 class Update:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 
+from meltemi.controller.conditions import Reason
 from meltemi.controller.kube.api import MERGE_PATCH, ApiError
 from meltemi.controller.kube.backoff import Backoff
 from meltemi.controller.kube.mirror import mapping
@@ -45,14 +46,14 @@ WRITE_S = 5.0
 HOPELESS_S = 60.0
 """Seconds until a write that was refused, and not for being too much, is tried again."""
 
-LOST_S = 5.0
-"""Seconds for which all proxies of an object must be gone before that is written: who moves to
-another replica is counted again when that one has reported it.
+PATIENCE: Mapping[str, float] = {Reason.PENDING: 1.0, Reason.NO_PROXIES: 5.0}
+"""Seconds for which ``Programmed`` must be so before that is written. Most changes are accepted
+sooner; who moves to another replica is counted again when that one has reported it.
 """
 
 YOUNG_S = 30.0
-"""The same for a process that has just begun: they are on their way to it. An Envoy waits as long
-at most before it connects again.
+"""Seconds for which a process that has just begun does not say that proxies are gone: they are on
+their way to it. An Envoy waits as long at most before it connects again.
 """
 
 LOG_RATE = 1 / 600.0
@@ -124,7 +125,7 @@ class StatusWriter:
         self._unreachable = Backoff()
         self._paused = clock()
         self._grown_up = clock() + YOUNG_S
-        self._lost: dict[Identity, float] = {}
+        self._since: dict[Identity, float] = {}
         self._unkept: dict[Identity, Status] = {}
         self._log_limit = LogLimit(LOG_RATE)
         self._slots = asyncio.Semaphore(IN_FLIGHT)
@@ -189,10 +190,10 @@ class StatusWriter:
         """
         if (job := self._job(identity)) is None:
             self._turns.pop(identity, None)
-            self._lost.pop(identity, None)
+            self._since.pop(identity, None)
             return False
         now, urgency = self._clock(), job.update.urgency
-        if now < (certain := self._loss_is_certain(job, now)):
+        if now < (certain := self._certain(job, now)):
             self._queue.put(identity, certain)
             return False
         turn = self._turns.get(identity)
@@ -205,17 +206,21 @@ class StatusWriter:
         self._turns.pop(identity, None)
         return True
 
-    def _loss_is_certain(self, job: _Job, now: float) -> float:
-        """When it may be said that all proxies are gone; now if that is not what is to be said."""
-        if not any(each.is_loss for each in job.update.transitions):
-            self._lost.pop(job.identity, None)
+    def _certain(self, job: _Job, now: float) -> float:
+        """When it is certain that what is to be said does not pass. A problem is."""
+        transitions = job.update.transitions
+        passing = [PATIENCE.get(each.condition.reason, 0.0) for each in transitions if each.passes]
+        if not passing or job.update.urgency is Urgency.PROBLEM:
+            self._since.pop(job.identity, None)
             return now
-        return max(self._grown_up, self._lost.setdefault(job.identity, now) + LOST_S)
+        certain = self._since.setdefault(job.identity, now) + max(passing)
+        lost = any(each.is_loss for each in transitions)
+        return max(certain, self._grown_up) if lost else certain
 
     def _job(self, identity: Identity) -> _Job | None:
         written, wanted = self._written.get(identity), self._wanted(identity)
         if written is None:
-            for known in (self._turns, self._lost, self._failures, self._unkept):
+            for known in (self._turns, self._since, self._failures, self._unkept):
                 known.pop(identity, None)
             return None
         if wanted is None or self._unkept.get(identity) == wanted:

@@ -65,7 +65,7 @@ class Stage:
 
     async def clear(self) -> None:
         """As at the beginning: no objects, and nothing written."""
-        kinds = "metarouters,serviceentries,destinationrules"
+        kinds = "metarouters,redisservices,serviceentries,destinationrules"
         await self.kubectl.run("delete", kinds, "--all", "-n", "default")
         self._forgotten = len(self._audited())
 
@@ -187,6 +187,24 @@ async def until(holds: Callable[[], Awaitable[bool]], why: Callable[[], str]) ->
                 await asyncio.sleep(0.05)
     except TimeoutError:
         raise AssertionError(why()) from None
+
+
+def redis_entry(name: str, port: int) -> dict[str, Any]:
+    """A Redis server ``NAME.example``."""
+    body = entry("default", name, port, {"v1": free_port()})
+    body["spec"]["ports"][0]["name"] = "tcp-redis"
+    body["spec"]["endpoints"][0]["ports"] = {"tcp-redis": free_port()}
+    return body
+
+
+def redis_service(name: str, timeout: str) -> dict[str, Any]:
+    """Settings for that host."""
+    return {
+        "apiVersion": "redis.aeraki.io/v1alpha1",
+        "kind": "RedisService",
+        "metadata": {"namespace": "default", "name": name},
+        "spec": {"host": [f"{name}.example"], "settings": {"opTimeout": timeout}},
+    }
 
 
 def _write(line: str) -> Write:

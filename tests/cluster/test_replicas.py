@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 from contextlib import AsyncExitStack, asynccontextmanager
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
@@ -14,10 +15,19 @@ import pytest_asyncio
 
 from meltemi.controller.kube.election import DURATION_S
 from meltemi.controller.manifests.rules import reading
+from meltemi.testing.ports import LOOPBACK
 from meltemi.testing.standalone import standalone_envoy
 from tests.churn.relay import Relay
 from tests.cluster.objects import apply, router
-from tests.cluster.replicas import READER, SYSTEM, Stage, staged, until
+from tests.cluster.replicas import (
+    READER,
+    SYSTEM,
+    Stage,
+    redis_entry,
+    redis_service,
+    staged,
+    until,
+)
 from tests.cluster.seen import connected, held, metric, sent, taken_in, total
 
 if TYPE_CHECKING:
@@ -83,6 +93,25 @@ async def test_the_leader_counts_the_proxies_of_all(stage: Stage) -> None:
         await until(lambda: reported(leader, 0), lambda: "a replica that has ended still counts")
         await until(lambda: proxies(stage, "shop", 1), lambda: "proxies that are gone still count")
     assert "report" not in await stage.kubectl.run("get", "configmap", "-n", SYSTEM)
+
+
+async def test_what_a_proxy_of_another_replica_refuses_stands_on_the_rule(
+    stage: Stage, record_testsuite_property: Any
+) -> None:
+    with socket.create_server((LOOPBACK, 0)) as taken:
+        async with pair(stage) as (_, other), standalone_envoy(other.xds) as envoy:
+            await envoy.wait_ready()
+            await apply(stage.admin, redis_service("refused", "1s"))
+            await stage.until_condition("RedisService", "refused", "HostNotFound", "Effective")
+            applied = monotonic()
+            await apply(stage.admin, redis_entry("refused", taken.getsockname()[1]))
+            found = await stage.until_condition("RedisService", "refused", "ProxyRejected")
+            took = monotonic() - applied
+            record_testsuite_property("seconds until a refusal elsewhere was told", took)
+            assert "Address already in use" in found["message"]
+            taken.close()
+            await apply(stage.admin, redis_service("refused", "2s"))
+            await stage.until_condition("RedisService", "refused", "Programmed")
 
 
 async def test_a_proxy_that_moves_to_another_replica_receives_nothing_again(stage: Stage) -> None:

@@ -16,7 +16,14 @@ from meltemi.controller.crds import DEFINITIONS
 from meltemi.testing.ports import LOOPBACK, free_port
 from meltemi.testing.standalone import standalone_envoy
 from tests.cluster.objects import apply, delete, entry, router, send
-from tests.cluster.replicas import PATIENCE_S, Stage, staged, until
+from tests.cluster.replicas import (
+    PATIENCE_S,
+    Stage,
+    redis_entry,
+    redis_service,
+    staged,
+    until,
+)
 from tests.cluster.seen import metric
 from tests.cluster.specimens import all_objects
 
@@ -34,22 +41,6 @@ QUIET_S = 10.0
 async def stage(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Stage]:
     async with staged(assets, tmp_path_factory.mktemp("status")) as stage:
         yield stage
-
-
-def redis_entry(name: str, port: int) -> dict[str, Any]:
-    body = entry("default", name, port, {"v1": free_port()})
-    body["spec"]["ports"][0]["name"] = "tcp-redis"
-    body["spec"]["endpoints"][0]["ports"] = {"tcp-redis": free_port()}
-    return body
-
-
-def redis_service(name: str, timeout: str) -> dict[str, Any]:
-    return {
-        "apiVersion": "redis.aeraki.io/v1alpha1",
-        "kind": "RedisService",
-        "metadata": {"namespace": "default", "name": name},
-        "spec": {"host": [f"{name}.example"], "settings": {"opTimeout": timeout}},
-    }
 
 
 async def test_kubectl_waits_for_a_rule_and_describes_what_became_of_it(stage: Stage) -> None:

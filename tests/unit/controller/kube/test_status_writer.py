@@ -144,7 +144,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(status_writer, "SETTLING_S", 0.01)
     monkeypatch.setattr(status_writer, "APART_S", 0.05)
     monkeypatch.setattr(status_writer, "YOUNG_S", 0.0)
-    monkeypatch.setattr(status_writer, "LOST_S", 0.3)
+    monkeypatch.setattr(status_writer, "PATIENCE", {"Pending": 0.2, "NoProxies": 0.3})
 
 
 async def test_a_new_leader_writes_what_differs_and_nothing_else() -> None:
@@ -345,6 +345,43 @@ async def test_transitions_are_told_when_they_were_written_and_only_then() -> No
         assert world.transitions == []
         await idle(writer)
     assert [(name, each.is_problem) for name, each in world.transitions] == [("x", True)]
+
+
+def waits(*, unreadable: bool = False) -> Status:
+    """Some proxies did not answer yet."""
+    pending = Condition("Programmed", "False", "Pending", "", 1, SINCE)
+    accepted = Condition("Accepted", "False", "PartiallyInvalid", "", 1, SINCE)
+    return Status(1, (accepted, pending) if unreadable else (pending,), Rollout(pending=1))
+
+
+async def test_what_proxies_answer_soon_is_written_at_once_and_that_they_did_not_only_later() -> (
+    None
+):
+    world = World()
+    world.put("x")
+    world.wanted[identity("x")] = waits()
+    async with writing(world) as writer:
+        await asyncio.sleep(0.05)
+        assert world.writes == []
+        world.wanted[identity("x")] = programmed(refused=True)
+        writer.look(identity("x"))
+        await idle(writer)
+        assert world.writes == ["x"]
+        assert "ProxyRejected" in str(world.status("x"))
+        world.wanted[identity("x")] = waits()  # the control
+        writer.look(identity("x"))
+        await idle(writer)
+        assert "Pending" in str(world.status("x"))
+
+
+async def test_a_problem_does_not_wait_for_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status_writer, "PATIENCE", {"Pending": 600.0})
+    world = World()
+    world.put("x")
+    world.wanted[identity("x")] = waits(unreadable=True)
+    async with writing(world) as writer:
+        await idle(writer)
+    assert world.writes == ["x"]
 
 
 LOST = Status(1, (Condition("Programmed", "False", "NoProxies", "", 1, SINCE),), Rollout())
