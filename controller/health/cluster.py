@@ -43,6 +43,9 @@ AT_ONCE = 8
 IDLE_S = 5.0
 """Seconds of silence after which a request to the API server has failed."""
 
+LIMIT_S = 8.0
+"""Seconds for the API server's own checks, and for all others together."""
+
 PATIENCE_S = 3.0
 """Seconds for the webhook to answer."""
 
@@ -91,11 +94,11 @@ class Cluster:
 
     async def look(self, names: Container[Name] = ALL) -> Seen:
         """At the API server, and if it answers at these."""
-        first = await run([Check("api", self._look_at_server)])
+        first = await run([Check("api", self._look_at_server)], LIMIT_S)
         if self._answer is None:
             return Seen(first, self._reached)
         checks = [Check(name, look) for name, look in self._looks.items() if name in names]
-        return Seen(first + await run(checks), reached=True)
+        return Seen(first + await run(checks, LIMIT_S), reached=True)
 
     async def _look_at_server(self) -> Iterable[Result]:
         sent, began = self._wall(), monotonic()

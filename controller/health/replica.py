@@ -8,14 +8,14 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from kubernetes.aio.config import ConfigException
-
 from meltemi.controller.health.cluster import IDLE_S, Cluster
 from meltemi.controller.health.local import local_checks
 from meltemi.controller.health.result import HealthRecord, error
 from meltemi.controller.health.running import Check, run
 from meltemi.controller.health.serving import Connected, proxy_results, source_results
 from meltemi.controller.kube.api import Api
+from meltemi.controller.sources import SourceError
+from meltemi.controller.sources.kube import configured
 from meltemi.xds.status import State
 
 if TYPE_CHECKING:
@@ -80,21 +80,21 @@ class ReplicaHealth:
 
     async def _look(self) -> tuple[Result, ...]:
         checks = (
+            Check("api", self._look_at_cluster),
             Check("source", self._look_at_source),
             *local_checks(self._settings, self._ports, running=True),
             Check("proxies", self._look_at_proxies),
         )
-        of_cluster, own = await asyncio.gather(self._look_at_cluster(), run(checks))
-        return of_cluster + own
+        return await run(checks)
 
-    async def _look_at_cluster(self) -> tuple[Result, ...]:
+    async def _look_at_cluster(self) -> Iterable[Result]:
         """What its service account may see: not the definitions, of which the source tells."""
         if self._connect is None or self._wish is None:
             return ()
         try:
-            api = await Api.connected(self._connect, idle=IDLE_S)
-        except (ConfigException, OSError) as refused:
-            return (error("api", f"no API server is configured: {refused}", CONNECT),)
+            api = Api(await configured(self._connect), idle=IDLE_S)
+        except SourceError as refused:
+            return (error("api", str(refused), CONNECT),)
         names: set[Name] = {"istio", "rbac"}
         if self._settings.write_status:
             names |= {"lease", "replicas"}

@@ -7,10 +7,14 @@ import itertools
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import pytest
+from kubernetes.aio.config import ConfigException
+
 from meltemi.controller.admin.security import AdminSecurity
 from meltemi.controller.admin.server import serve_admin
 from meltemi.controller.health.ports import Port
 from meltemi.controller.health.replica import FRESH_S, ReplicaHealth
+from meltemi.controller.manifests.wish import Wish
 from meltemi.controller.settings import Settings
 from meltemi.controller.sources.files import FilesSource
 from meltemi.testing.ports import LOOPBACK, free_port
@@ -22,6 +26,8 @@ from tests.flow.operated import PATIENCE, Operated, introduce
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
+
+    from kubernetes.aio.client import Configuration
 
     from meltemi.controller.health.result import HealthRecord
     from meltemi.controller.sources import Followed
@@ -133,3 +139,27 @@ async def test_who_asks_again_and_again_is_answered_again(tmp_path: Path) -> Non
         now = FRESH_S
         await health.report()
         assert source.looks == 2
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        (ConfigException("no file"), "no API server is configured: no file. "),
+        (RuntimeError("broken"), "the check itself failed: RuntimeError: broken"),
+    ],
+)
+async def test_a_cluster_that_cannot_be_looked_at_is_one_line_beside_the_others(
+    tmp_path: Path, failure: Exception, said: str
+) -> None:
+    async def connect() -> Configuration:
+        raise failure
+
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(RULES)
+    async with embedded_meltemi(rules) as meltemi:
+        source, wish = FilesSource(rules), Wish(image="meltemi")
+        health = ReplicaHealth(meltemi.plane, source, Settings(), (), connect, wish)
+        answer = await health.report()
+    ((state, text),) = told(answer, "api")
+    assert (state, text.startswith(said)) == ("error", True)
+    assert told(answer, "source") == [("fine", "all files are read, and followed")]
