@@ -50,5 +50,6 @@ def type_table(route_types: Iterable[str]) -> tuple[TypeRules, ...]:
         staged=True,
     )
     routes = (TypeRules(url, gated=True, staged=True) for url in sorted(route_types))
-    secrets, extensions = TypeRules(SECRET), TypeRules(EXTENSION, staged=True)
+    secrets = TypeRules(SECRET, acks_refused=True)
+    extensions = TypeRules(EXTENSION, staged=True)
     return (runtime, secrets, clusters, endpoints, listeners, extensions, *routes)

@@ -64,8 +64,8 @@ class TypeState:
         return self.whole or self.owed or bool(self.dirty or self.suspects)
 
     def isolate(self) -> None:
-        """If nothing else is due, the next suspect is."""
-        if self.suspects and not (self.whole or self.owed or self.dirty):
+        """If nothing else is due, the next suspect is. There must be one."""
+        if not (self.whole or self.owed or self.dirty):
             name = next(iter(self.suspects))
             self.refused[name] = self.suspects.pop(name)
             self.dirty.add(name)

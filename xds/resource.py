@@ -92,6 +92,8 @@ class TypeRules:
     another resource still references, the function of ``missing_sotw`` answers if there is one.
     With ``Removal.AT_ONCE`` a delta subscriber hears of a removal also where unknown names are
     met with silence.
+    ``acks_refused``: a proxy that refused a version accepts it when it comes again, and does not
+    use it: that ACK proves nothing.
     ``gated``: held back until the clusters that it names are warm. ``staged``: goes to one
     proxy first (not yet in use).
     """
@@ -102,5 +104,6 @@ class TypeRules:
     missing_sotw: Missing | Callable[[str], bytes] = Missing.SILENCE
     missing_delta: Missing | Callable[[str], bytes] = Missing.SILENCE
     removal: Removal = Removal.NEVER
+    acks_refused: bool = False
     gated: bool = False
     staged: bool = False

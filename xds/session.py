@@ -73,8 +73,8 @@ class Pushed:
 @dataclass(frozen=True, slots=True)
 class Acked:
     """The proxy accepted a response. ``version`` is that of the type's whole content, ``names``
-    are what the response, and those that it answers too, said something new of. ``waited``:
-    seconds from the response to this answer.
+    are what the response, and those that it answers too, said something new of, without those whose
+    acceptance proves nothing. ``waited``: seconds from the response to this answer.
     """
 
     type_url: TypeUrl
@@ -288,7 +288,8 @@ class Session(Generic[R]):
         for type_url in self._rules:
             state = self._states.get(type_url)
             while state is not None and state.due and not self._blocked(state):
-                state.isolate()
+                if state.suspects:
+                    state.isolate()
                 composed = self._compose(state)
                 state.clear()
                 if composed is not None:
@@ -350,6 +351,7 @@ class Session(Generic[R]):
             if len(covered) > 1:
                 names = names.union(*(sent.names for sent in covered[:-1]))
             if state.refused:
+                names -= _unproven(state, covered)
                 state.absolve(names)
             waited = now - last.at
             event = Acked(state.rules.type_url, last.version, request.nonce, names, waited)
@@ -473,6 +475,14 @@ class Session(Generic[R]):
             state = self._states.get(type_url)
             if state is not None and state.rules.removal is Removal.WITH_PARENT:
                 yield state, names
+
+
+def _unproven(state: TypeState, covered: Iterable[Sent]) -> frozenset[str]:
+    """What may be refused still, though the proxy accepts it alone now."""
+    if not state.rules.acks_refused:
+        return frozenset()
+    changed = (resource for sent in covered for resource in sent.changed)
+    return frozenset(each.name for each in changed if state.refused.get(each.name) == each.version)
 
 
 def _take_until(unanswered: dict[str, Sent], nonce: str) -> list[Sent]:

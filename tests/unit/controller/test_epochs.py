@@ -227,6 +227,33 @@ def test_who_refuses_more_than_is_remembered_stays_behind_until_it_accepts() -> 
     assert lag(epochs) == {}
 
 
+def test_who_refuses_several_together_is_behind_until_each_has_its_own_answer() -> None:
+    epochs, proxy = settled()
+    proxy.ask(ROUTE, "r", "s")
+    publish(epochs, proxy, resources=[route(name, "a", content="2") for name in "rs"])
+    (response,) = proxy.hear()
+    proxy.tell(proxy.stream.nack(response, "no"))
+    for _ in "rs":
+        assert lag(epochs) == {ROUTE: 1}
+        (alone,) = proxy.hear()
+        proxy.tell(proxy.stream.nack(alone, "no"))
+    assert lag(epochs) == {}
+
+
+def test_who_has_nothing_more_to_answer_alone_is_not_waited_for() -> None:
+    epochs, proxy = settled()
+    proxy.ask(ROUTE, "r", "s")
+    publish(epochs, proxy, resources=[route(name, "a", content="2") for name in "rs"])
+    (response,) = proxy.hear()
+    proxy.tell(proxy.stream.nack(response, "no"))
+    (alone,) = proxy.hear()
+    proxy.stream.publish(removed=[Key(ROUTE, "s")])
+    proxy.accept(alone)
+    assert proxy.hear() == []
+    epochs.look()
+    assert lag(epochs) == {}
+
+
 def test_a_response_that_came_to_nothing_is_not_waited_for() -> None:
     epochs, proxy = settled()
     publish(epochs, proxy, resources=[route("r", "a", content="2")])

@@ -8,12 +8,14 @@ import pytest
 
 from meltemi.testing.resources import ROUTE, RULES, cluster, endpoint, listener, route
 from meltemi.testing.xds_client import DeltaConversation, SotwConversation
-from meltemi.xds.resource import CLUSTER, ENDPOINT, LISTENER, Key
+from meltemi.xds.resource import CLUSTER, ENDPOINT, LISTENER, Key, TypeRules
 from meltemi.xds.session import ANSWER_TIMEOUT, Acked, Dropped, Nacked
 from meltemi.xds.snapshot import Snapshot
+from meltemi.xds.status import TypeStatus
 
 if TYPE_CHECKING:
     from meltemi.testing.xds_client import Response
+    from meltemi.xds.session import Event
 
 NAMES = ("a", "b", "c")
 Stream = SotwConversation | DeltaConversation
@@ -227,6 +229,31 @@ def test_in_full_state_one_change_may_be_refused_for_what_goes_with_it() -> None
     [event] = stream.nack(only(stream), "Unable to unpack")
     assert isinstance(event, Nacked)
     assert (event.suspects, event.certain) == ((cluster("a", "2"),), False)
+
+
+@pytest.mark.parametrize("acks_refused", [False, True])
+def test_where_a_refused_version_is_accepted_when_it_comes_again_that_acquits_nobody(
+    stream: Stream, *, acks_refused: bool
+) -> None:
+    snapshot = Snapshot.of(route(name) for name in NAMES)
+    opened = type(stream)([TypeRules(ROUTE, acks_refused=acks_refused)], snapshot)
+    opened.ask(ROUTE, *NAMES)
+    status = TypeStatus()
+
+    def tell(events: tuple[Event, ...]) -> None:
+        for event in events:
+            status.fold(event, opened.now)
+
+    tell(opened.nack(only(opened), "not a certificate"))
+    tell(opened.ack(only(opened)))
+    tell(opened.nack(only(opened), "a name is too long"))
+    tell(opened.ack(only(opened)))
+    assert opened.session.settled
+    suspected = [(refusal.names, refusal.certain) for refusal in status.refusals]
+    assert suspected == [(("a", "c"), False)] * acks_refused + [(("b",), True)]
+    opened.publish(*(route(name, content="2") for name in NAMES))
+    tell(opened.ack(only(opened)))
+    assert status.refusals == ()
 
 
 def test_a_stream_of_another_type_does_not_wait(stream: Stream) -> None:

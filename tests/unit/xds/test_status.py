@@ -98,6 +98,27 @@ def test_refusals_of_different_resources_stand_side_by_side() -> None:
     assert [refusal.names for refusal in types(status)[CLUSTER].refusals] == [("a",), ("b",)]
 
 
+def test_one_that_is_refused_alone_stands_apart_and_the_others_stay_suspected() -> None:
+    status = opened()
+    status.said(1, nacked("a", "b", "c", certain=False), 13.0)
+    status.said(1, nacked("b"), 14.0)
+    status.said(1, acked("v3", "a"), 15.0)
+    refusals = types(status)[CLUSTER].refusals
+    assert [(each.names, each.certain, each.since) for each in refusals] == [
+        (("c",), False, 13.0),
+        (("b",), True, 13.0),
+    ]
+
+
+def test_a_refusal_of_some_is_the_last_word_on_all_that_it_answers() -> None:
+    status = opened()
+    status.said(1, nacked("a", "b", certain=False), 13.0)
+    [accused] = nacked("a").suspects
+    event = Nacked(CLUSTER, "v3", "3", "bad", (accused,), certain=True, names=frozenset("ab"))
+    status.said(1, event, 14.0)
+    assert [each.names for each in types(status)[CLUSTER].refusals] == [("a",)]
+
+
 def test_what_is_no_longer_asked_for_is_marked() -> None:
     status = opened()
     status.said(1, acked("v1"), 12.0)
