@@ -147,8 +147,10 @@ class _Behind:
         """
         if event.type_url not in self.epochs and (oldest := self._oldest) is not None:
             self.concern(event.type_url, oldest, now)
-        held = (since for key, since in self.held.items() if key.type_url == event.type_url)
-        upto = min(held, default=now + 1) - 1 if self.held else now
+        upto = now
+        if self.held:
+            held = (since for key, since in self.held.items() if key.type_url == event.type_url)
+            upto = min(held, default=now + 1) - 1
         asked = session.asked(event.type_url)
         self.carried[event.nonce] = _Carried(event.type_url, upto, asked)
 
