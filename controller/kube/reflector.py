@@ -115,6 +115,7 @@ class Reflector:
         self._since = 0.0
         self._verdict = State.STARTING
         self._lasting = 0.0
+        self._away = False
 
     @property
     def relists(self) -> int:
@@ -297,7 +298,8 @@ class Reflector:
 
     async def _wait(self, error: ApiError) -> None:
         """A kind that is absent, or that we may not read, holds up nobody else."""
-        delay = self._delay(error.retry_after)
+        away = not error.status or error.status >= 500
+        delay = self._delay(error.retry_after, away=away)
         state = self._judged(_VERDICTS.get(error.status, State.FAILING), delay)
         if state is State.ABSENT:
             self._path = ""
@@ -322,10 +324,15 @@ class Reflector:
             return State.FAILING
         return verdict
 
-    def _delay(self, asked: float = 0.0) -> float:
-        """Before trying again. What went well for a while is forgiven a first failure."""
-        if self.state is State.FOLLOWING and monotonic() - self._since >= SOUND_S:
+    def _delay(self, asked: float = 0.0, *, away: bool = False) -> float:
+        """Before trying again. What went well for a while is forgiven a first failure. A server
+        that was away and is back may have forgotten where we were (410) or have to read itself
+        first (429): it is not left alone for as long as one that is away.
+        """
+        sound = self.state is State.FOLLOWING and monotonic() - self._since >= SOUND_S
+        if sound or (self._away and not away):
             self._backoff.reset()
+        self._away = away
         return self._backoff.next(asked)
 
     async def _is_gone(self) -> bool:

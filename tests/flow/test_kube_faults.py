@@ -132,6 +132,18 @@ async def test_410_again_and_again_is_asked_for_less_and_less_often() -> None:
         assert min(server.waits[7:]) > 10 * max(server.waits[:2])
 
 
+async def test_a_server_that_is_back_and_has_forgotten_where_we_were_is_not_left_alone() -> None:
+    gone = {"code": 410, "reason": "Expired", "message": "too old resource version"}
+    away, starting = [status(503)] * 8, status(429, **{"Retry-After": "1"})
+    back = (starting, watch(event("ERROR", gone)), page(30, thing("a", 29)))
+    async with world(page(10), *away, *back) as server:
+        await server.finished()
+        assert server.told == ["+a"]
+        assert len(server.waits) == 10
+        assert min(server.waits[6:8]) > 5, "while it was away"
+        assert max(server.waits[8:]) <= 2
+
+
 async def test_what_goes_while_a_streamed_list_breaks_off_is_told() -> None:
     end = {
         "metadata": {"resourceVersion": "9", "annotations": {"k8s.io/initial-events-end": "true"}}
