@@ -171,7 +171,8 @@ Value: TypeAlias = (
 class Decoded:
     """A valid object: the values that it stands for, and what is wrong with parts of it.
 
-    ``created`` is the creationTimestamp in RFC 3339, empty when there is none.
+    ``created`` is the creationTimestamp in RFC 3339, ``uid`` what tells objects apart that had the
+    same name one after another; both are empty when there is none.
     """
 
     identity: Identity
@@ -179,6 +180,7 @@ class Decoded:
     problems: tuple[Problem, ...] = ()
     generation: int = 0
     created: str = ""
+    uid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +199,7 @@ class Invalid:
     identity: Identity
     problems: tuple[Problem, ...]
     stopgap: tuple[Value, ...] = ()
+    uid: str = ""
 
 
 @dataclass(frozen=True, slots=True)

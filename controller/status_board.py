@@ -113,7 +113,7 @@ class StatusBoard:
         if state is None:
             return None
         about = identity.ref()
-        tally = self._tally(about, state.generation)
+        tally = self._tally(about, state)
         facts = Facts(
             about,
             state.generation,
@@ -127,7 +127,12 @@ class StatusBoard:
     def tally(self, identity: Identity) -> Tally | None:
         """What the proxies here say of the object; None if there is no object."""
         state = self._states.get(identity)
-        return None if state is None else self._tally(identity.ref(), state.generation)
+        return None if state is None else self._tally(identity.ref(), state)
+
+    def uid(self, identity: Identity) -> str:
+        """Of the object that statuses and tallies are about; empty if there is none."""
+        state = self._states.get(identity)
+        return "" if state is None else state.uid
 
     def watch(self) -> Watch:
         """Whoever wants to know what changed."""
@@ -318,7 +323,7 @@ class StatusBoard:
 
     # -- tallies -----------------------------------------------------------------------------------
 
-    def _tally(self, about: Ref, generation: int) -> Tally:
+    def _tally(self, about: Ref, state: ObjectState) -> Tally:
         nacked, acked, pending, unsupported = 0, 0, 0, 0
         refusing, words = self._refusers(about)
         lacking = self._lacking.get(about, ())
@@ -340,7 +345,8 @@ class StatusBoard:
             )
             pending += late
             acked += others - late
-        return Tally(generation, acked, nacked, pending, unsupported, words if nacked else None)
+        numbers = acked, nacked, pending, unsupported
+        return Tally(state.generation, *numbers, words if nacked else None, state.uid)
 
     def _late(self, about: Ref, group: Number, needs: Mapping[TypeUrl, int], lag: Lag) -> bool:
         """Whether proxies with this lag may lack something of the object."""

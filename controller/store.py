@@ -52,11 +52,12 @@ for values that have one.
 
 class ObjectState(NamedTuple):
     """An object as it was delivered last. ``generation`` is 0 where objects have none; one that
-    cannot be read may still be in force as it was before.
+    cannot be read may still be in force as it was before. ``uid`` as in ``Decoded``.
     """
 
     generation: int
     readable: bool
+    uid: str = ""
 
 
 class Store:
@@ -68,7 +69,7 @@ class Store:
     def __init__(self) -> None:
         self._objects: dict[Identity, Decoded] = {}
         self._stopgaps: set[Identity] = set()
-        self._unreadable: dict[Identity, int] = {}
+        self._unreadable: dict[Identity, ObjectState] = {}
         self._touched: set[Identity] = set()
         self._problems: dict[Identity, tuple[Problem, ...]] = {}
         self._services = Candidates[Service](_service_rank)
@@ -130,10 +131,11 @@ class Store:
 
     def state(self, identity: Identity) -> ObjectState | None:
         """How an object is; None if there is none."""
-        if (generation := self._unreadable.get(identity)) is not None:
-            return ObjectState(generation, readable=False)
-        decoded = self._objects.get(identity)
-        return None if decoded is None else ObjectState(decoded.generation, readable=True)
+        if (unreadable := self._unreadable.get(identity)) is not None:
+            return unreadable
+        if (decoded := self._objects.get(identity)) is None:
+            return None
+        return ObjectState(decoded.generation, readable=True, uid=decoded.uid)
 
     def take_touched(self) -> frozenset[Identity]:
         """The objects that changes were about since the last call."""
@@ -156,14 +158,17 @@ class Store:
 
     def _reject(self, invalid: Invalid) -> None:
         identity = invalid.identity
-        if identity not in self._objects or identity in self._stopgaps:
+        before = self._objects.get(identity)
+        # Of another object that had the name nothing stays.
+        if before is None or identity in self._stopgaps or before.uid != invalid.uid:
             self._delete(identity)
             if invalid.stopgap:
                 self._upsert(Decoded(identity, invalid.stopgap))
                 self._stopgaps.add(identity)
         self._problems[identity] = invalid.problems
         generations = (problem.about.generation for problem in invalid.problems)
-        self._unreadable[identity] = max(generations, default=0)
+        generation = max(generations, default=0)
+        self._unreadable[identity] = ObjectState(generation, readable=False, uid=invalid.uid)
 
     def _upsert(self, decoded: Decoded) -> None:
         identity = decoded.identity

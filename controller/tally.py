@@ -22,7 +22,8 @@ class Tally:
     it, have not answered yet, or cannot have all of it. Each is counted once, so the four add up
     to ``proxies``.
 
-    ``generation``: of the object that was looked at. ``words``: of the first that refuses.
+    ``generation`` and ``uid``: of the object that was looked at. ``words``: of the first that
+    refuses.
     """
 
     generation: int = 0
@@ -31,6 +32,7 @@ class Tally:
     pending: int = 0
     unsupported: int = 0
     words: Words | None = None
+    uid: str = ""
 
     @property
     def proxies(self) -> int:
@@ -49,6 +51,7 @@ class Tally:
             one.pending + two.pending,
             one.unsupported + two.unsupported,
             min(words, default=None),
+            self.uid,
         )
 
     def at(self, generation: int) -> Tally:

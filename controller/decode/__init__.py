@@ -159,21 +159,22 @@ def decode(value: object) -> Outcome:
         return Unnamed(tuple(nameless.problems))
     wanted = _Type(identity.group, identity.kind)
     metadata = as_mapping(body.get("metadata")) or {}
-    generation = metadata.get("generation")
+    generation, uid = metadata.get("generation"), str(metadata.get("uid") or "")
     notes = Notes(identity.ref(generation if isinstance(generation, int) else 0))
     if (reader := _READERS.get(wanted)) is None:
         return _unread(wanted, identity, notes)
     if version not in reader.versions:
         known = " or ".join(sorted(reader.versions))
         notes.add(UNKNOWN_KIND, "apiVersion", f"version {version} is not read", f"write {known}")
-        return Invalid(identity, tuple(notes.problems), reader.stopgap(body, notes))
+        return Invalid(identity, tuple(notes.problems), reader.stopgap(body, notes), uid)
     metadata = {**metadata, "namespace": identity.namespace}
     meta = convert(metadata, Metadata, notes, "metadata")
     values = () if meta is None else reader.read(body, meta, notes)
     problems = tuple(notes.problems)
     if meta is None or notes.rejected:
-        return Invalid(identity, problems, reader.stopgap(body, notes))
-    return Upsert(Decoded(identity, values, problems, meta.generation, meta.creation_timestamp))
+        return Invalid(identity, problems, reader.stopgap(body, notes), uid)
+    origin = meta.generation, meta.creation_timestamp, uid
+    return Upsert(Decoded(identity, values, problems, *origin))
 
 
 def is_read(identity: Identity) -> bool:

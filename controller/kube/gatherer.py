@@ -68,9 +68,9 @@ class Gatherer:
         """How many replicas count, beside us."""
         return len(self._peers)
 
-    def tally(self, identity: Identity) -> Tally | None:
+    def tally(self, identity: Identity, uid: str = "") -> Tally | None:
         """What the proxies of others say of an object; None when there are no others."""
-        return self._peers.tally(identity)
+        return self._peers.tally(identity, uid)
 
     async def run(self, ready: Callable[[], None]) -> None:
         """For as long as we lead. ``ready`` is called when everything was read that there is."""

@@ -54,7 +54,7 @@ class Peers:
         """The names of those who have been silent for too long."""
         return [name for name, peer in self._peers.items() if now >= peer.heard + EXPIRES_S]
 
-    def tally(self, identity: Identity) -> Tally | None:
+    def tally(self, identity: Identity, uid: str = "") -> Tally | None:
         """What the proxies of all others say of an object; None when there are no others."""
-        tallies = [peer.report.tally(identity) for peer in self._peers.values()]
+        tallies = [peer.report.tally(identity, uid) for peer in self._peers.values()]
         return reduce(add, tallies) if tallies else None

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 LARGEST = 900_000
 """Bytes of an encoded report: a ConfigMap may have 1 MiB."""
 
+UID = 8
+"""Characters of a uid that tell two objects of one name apart."""
+
 UNPACKED = 16 * 1024 * 1024
 """Bytes that a report of others may take."""
 
@@ -37,11 +40,14 @@ class Report:
     proxies: int
     tallies: Mapping[Identity, Tally]
 
-    def tally(self, identity: Identity) -> Tally:
+    def tally(self, identity: Identity, uid: str = "") -> Tally:
         """What the replica's proxies say of an object. All of them may be concerned by one that it
-        has not seen.
+        has not seen, be it that it knows another of that name.
         """
-        return self.tallies.get(identity) or Tally(pending=self.proxies)
+        found = self.tallies.get(identity)
+        if found is None or found.uid not in {"", uid[:UID]}:
+            return Tally(pending=self.proxies)
+        return found
 
     def encode(self) -> str:
         """As a value of ``binaryData``: base64 of compressed JSON, the same for the same report.
@@ -83,12 +89,12 @@ class _Row(msgspec.Struct, array_like=True, order=True, omit_defaults=True):
     pending: int = 0
     unsupported: int = 0
     words: tuple[str, ...] = ()
+    uid: str = ""
 
     def tally(self) -> Tally:
         words = Words(*self.words) if len(self.words) == 2 else None
-        return Tally(
-            self.generation, self.acked, self.nacked, self.pending, self.unsupported, words
-        )
+        numbers = self.acked, self.nacked, self.pending, self.unsupported
+        return Tally(self.generation, *numbers, words, self.uid)
 
 
 class _Wire(msgspec.Struct):
@@ -104,4 +110,5 @@ def _rows(tallies: Mapping[Identity, Tally]) -> Iterator[_Row]:
     for identity, tally in tallies.items():
         words = () if tally.words is None else (tally.words.proxy, tally.words.message)
         numbers = tally.generation, tally.acked, tally.nacked, tally.pending, tally.unsupported
-        yield _Row(identity.kind, identity.namespace, identity.name, *numbers, words)
+        what = identity.kind, identity.namespace, identity.name
+        yield _Row(*what, *numbers, words, tally.uid[:UID])

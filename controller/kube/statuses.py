@@ -44,6 +44,7 @@ class Statuses:
         self._writes: dict[str, int] = {each.value: 0 for each in Outcome}
         self._lease = lease
         self._board = board
+        self._written = written
         self._latest: dict[Identity, Status] = {}
         self._gatherer = Gatherer(api, instance, self._leads, self._reported)
         self._publisher = Publisher(
@@ -98,8 +99,15 @@ class Statuses:
         for identity in self._board if identities is None else identities:
             self._writer.look(identity)
 
+    def _uid(self, identity: Identity) -> str:
+        written = self._written.get(identity)
+        return "" if written is None else written.uid
+
     def _wanted(self, identity: Identity) -> Status | None:
-        others = self._gatherer.tally(identity)
+        uid = self._uid(identity)
+        if uid != self._board.uid(identity):
+            return None  # made anew: what we know is of another one that had its name
+        others = self._gatherer.tally(identity, uid)
         found = self._board.status(identity, others, self._latest.get(identity))
         if found is None:
             self._latest.pop(identity, None)

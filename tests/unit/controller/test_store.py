@@ -18,7 +18,7 @@ from meltemi.controller.objects import (
     Upsert,
     Value,
 )
-from meltemi.controller.store import Store
+from meltemi.controller.store import ObjectState, Store
 from meltemi.protocols.model import (
     DestinationPolicy,
     Dirty,
@@ -150,6 +150,18 @@ def test_an_invalid_object_keeps_its_last_good_state_and_tells_why() -> None:
     assert store.apply([Invalid(identity("MetaRouter"), (problem,))]) == UNCHANGED
     assert owners(store) == ["shop"]
     assert store.problems == {identity("MetaRouter"): (problem,)}
+
+
+def test_nothing_stays_of_an_object_when_another_one_of_its_name_cannot_be_read() -> None:
+    store = Store()
+    first = replace(rule().decoded, uid="first")
+    problem = Problem("MEL0102", Ref("MetaRouter", "demo", "shop", 1), "cause", "next")
+    store.apply([Upsert(first)])
+    store.apply([Invalid(first.identity, (problem,), uid="first")])
+    assert owners(store) == ["shop"], "the control"
+    store.apply([Invalid(first.identity, (problem,), uid="second")])
+    assert owners(store) == []
+    assert store.state(first.identity) == ObjectState(1, readable=False, uid="second")
 
 
 def test_problems_go_with_the_next_good_state() -> None:

@@ -21,7 +21,8 @@ identities = st.builds(
     Identity, st.just(GROUP), st.just("MetaRouter"), st.sampled_from("abc"), st.text(max_size=5)
 )
 words = st.none() | st.builds(Words, st.text(max_size=5), st.text(max_size=20))
-tallies = st.builds(Tally, numbers, numbers, numbers, numbers, numbers, words)
+uids = st.sampled_from(("", "0f3a77c1", "5d8e1b20"))
+tallies = st.builds(Tally, numbers, numbers, numbers, numbers, numbers, words, uids)
 
 
 def rule(name: str) -> Identity:
@@ -73,6 +74,16 @@ def test_what_a_replica_has_not_seen_may_be_about_all_its_proxies() -> None:
     report = Report(3, {rule("seen"): Tally(2, acked=1)})
     assert report.tally(rule("seen")) == Tally(2, acked=1)
     assert report.tally(rule("new")) == Tally(pending=3)
+
+
+def test_what_was_accepted_of_an_object_is_not_accepted_of_the_next_one_of_that_name() -> None:
+    first, second = "5d8e1b20-6c1f-4f0e-8a51-0b7c6a0f9a11", "0f3a77c1-11d2-4c55-9e0b-3c1d2e4f5a66"
+    here = Report(3, {rule("x"): Tally(1, acked=2, uid=first)})
+    report = Report.decode(here.encode())
+    assert report.tally(rule("x"), first).acked == 2
+    assert report.tally(rule("x"), second) == Tally(pending=3)
+    older_version = Report(3, {rule("x"): Tally(1, acked=2)})
+    assert older_version.tally(rule("x"), second).acked == 2
 
 
 def test_tallies_of_all_that_live_are_added() -> None:
