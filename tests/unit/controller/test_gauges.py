@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from meltemi.controller.findings import findings
-from meltemi.controller.gauges import Present, readings
+from meltemi.controller.gauges import Present, Share, readings
 from meltemi.controller.kube.state import State
 from meltemi.controller.objects import Identity
 from meltemi.controller.sources import Followed
@@ -102,3 +102,12 @@ def test_a_source_that_never_delivered_anything_has_no_age() -> None:
     assert "meltemi_source_last_success_age_seconds" not in read(EMPTY)
     heard = read(replace(EMPTY, heard=2.5))
     assert heard["meltemi_source_last_success_age_seconds"] == {(): 2.5}
+
+
+def test_a_replicas_share_is_told_in_a_cluster_and_nowhere_else() -> None:
+    names = ("meltemi_leader", "meltemi_status_waiting", "meltemi_replica_reports")
+    share = Share(leads=True, writes={"written": 3, "failed": 0}, waiting=2, reports=1)
+    told = read(replace(EMPTY, share=share))
+    assert [told[name] for name in names] == [{(): 1.0}, {(): 2.0}, {(): 1.0}]
+    assert told["meltemi_status_writes_total"] == {("written",): 3.0, ("failed",): 0.0}
+    assert not any(read(EMPTY)[name] for name in (*names, "meltemi_status_writes_total"))

@@ -31,6 +31,7 @@ def test_everything_that_can_be_set() -> None:
             "MELTEMI_POD_NAMESPACE": "mesh",
             **TLS,
             "MELTEMI_TRUST_DOMAIN": "mesh.example",
+            "MELTEMI_WRITE_STATUS": "0",
         }
     )
     security = Security(TlsFiles(Path("/c"), Path("/k"), Path("/a")), "mesh.example")
@@ -41,6 +42,7 @@ def test_everything_that_can_be_set() -> None:
         security=security,
         event_loop="uvloop",
         instance=Instance("meltemi-7c9f", "mesh"),
+        write_status=False,
     )
     assert found.allowed == {"dubbo_proxy"}
 
@@ -51,6 +53,7 @@ def test_everything_that_can_be_set() -> None:
         ("MELTEMI_HEALTH_CHECK_INTERVAL", "often"),
         ("MELTEMI_HEALTH_CHECK_INTERVAL", "0"),
         ("MELTEMI_ALLOW_DUBBO_PROXY", "yes"),
+        ("MELTEMI_WRITE_STATUS", "no"),
         ("MELTEMI_LOG_FORMAT", "xml"),
         ("MELTEMI_EVENT_LOOP", "trio"),
         ("MELTEMI_POD_NAMESPACE", "Mesh"),
