@@ -9,6 +9,7 @@ from meltemi.controller.hosts import service_host
 from meltemi.controller.named_pods import NamedPods
 from meltemi.controller.selection import Selection
 from meltemi.controller.slices import SliceJoin
+from meltemi.controller.topology import Topology
 from meltemi.protocols.model import Discovery
 
 if TYPE_CHECKING:
@@ -19,17 +20,16 @@ if TYPE_CHECKING:
         HostPods,
         HostSelector,
         Identity,
+        Node,
         Pod,
         Slice,
         Workload,
     )
     from meltemi.controller.slices import ServiceKey
-    from meltemi.protocols.model import Endpoint, Ref, Service
+    from meltemi.controller.topology import HostKey, Locate
+    from meltemi.protocols.model import Endpoint, Locality, Ref, Service
 
 KUBERNETES_SERVICE = "Service"
-
-HostKey = tuple[str, str]
-"""(namespace, host) of a service."""
 
 
 class EndpointTable:
@@ -44,6 +44,7 @@ class EndpointTable:
         self._join = SliceJoin()
         self._named = NamedPods()
         self._selection = Selection()
+        self._topology = Topology()
         self._listed: dict[HostKey, dict[Ref, tuple[Endpoint, ...]]] = {}
         self._touched: set[HostKey] = set()
         self._view: dict[HostKey, tuple[Endpoint, ...]] = {}
@@ -70,6 +71,14 @@ class EndpointTable:
         """A Pod is gone."""
         self._touch_services(self._join.drop_pod((pod.namespace, pod.name)))
         self._touched |= self._named.drop_pod(pod) | self._selection.drop_workload(pod)
+
+    def put_node(self, node: Node) -> None:
+        """A Node is now this."""
+        self._touched |= self._topology.put(node)
+
+    def drop_node(self, node: Node) -> None:
+        """A Node is gone."""
+        self._touched |= self._topology.drop(node)
 
     def put_workload(self, workload: Workload) -> None:
         """A WorkloadEntry is now this."""
@@ -121,23 +130,34 @@ class EndpointTable:
         return changed
 
     def _refresh(self, key: HostKey) -> bool:
+        nodes: set[str] = set()
+
+        def locate(node: str, zone: str = "") -> Locality:
+            if node:
+                nodes.add(node)
+            return self._topology.locality(node, zone)
+
         before = self._view.get(key)
-        if endpoints := self._current(key):
+        if endpoints := self._current(key, locate):
             self._view[key] = endpoints
         else:
             self._view.pop(key, None)
+        self._topology.depend(key, nodes)
         return self._view.get(key) != before
 
-    def _current(self, key: HostKey) -> tuple[Endpoint, ...]:
+    def _current(self, key: HostKey, locate: Locate) -> tuple[Endpoint, ...]:
         namespace, host = key
         for service in self._services.get(host, ()):
             if service.namespace == namespace:
                 static = service.discovery is Discovery.STATIC
                 if service.ref.kind == KUBERNETES_SERVICE and static:
-                    return self._join.endpoints(service)
+                    return self._join.endpoints(service, locate)
                 owner = service.ref.object
-                found = self._named.endpoints(key, owner) or self._selection.endpoints(key, owner)
-                return found or self._listed.get(key, {}).get(owner, ())
+                return (
+                    self._named.endpoints(key, owner, locate)
+                    or self._selection.endpoints(key, owner, locate)
+                    or self._listed.get(key, {}).get(owner, ())
+                )
         return ()
 
     def _touch_services(self, services: Iterable[ServiceKey]) -> None:

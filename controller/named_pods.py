@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from meltemi.controller.objects import HostPods, Pod
+    from meltemi.controller.topology import Locate
     from meltemi.protocols.model import Ref
 
 HostKey = tuple[str, str]
@@ -59,16 +60,17 @@ class NamedPods:
         self._pods.pop((pod.namespace, pod.name), None)
         return self._hosts(pod)
 
-    def endpoints(self, key: HostKey, owner: Ref) -> tuple[Endpoint, ...]:
+    def endpoints(self, key: HostKey, owner: Ref, locate: Locate) -> tuple[Endpoint, ...]:
         """Those that an object names for a host, and that have an address."""
         named = self._named.get((key, owner))
-        return () if named is None else tuple(self._endpoints(named))
+        return () if named is None else tuple(self._endpoints(named, locate))
 
-    def _endpoints(self, named: HostPods) -> Iterator[Endpoint]:
+    def _endpoints(self, named: HostPods, locate: Locate) -> Iterator[Endpoint]:
         for name in named.pods:
             pod = self._pods.get((named.namespace, name))
             if pod is not None and pod.addresses:
-                yield Endpoint(ranked(pod.addresses)[0], named.ports, pod.labels)
+                address, locality = ranked(pod.addresses)[0], locate(pod.node)
+                yield Endpoint(address, named.ports, pod.labels, locality)
 
     def _hosts(self, pod: Pod) -> set[HostKey]:
         return {key for key, _ in self._by_pod.get((pod.namespace, pod.name), ())}

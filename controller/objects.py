@@ -101,12 +101,15 @@ class HostSelector:
 
 @dataclass(frozen=True, slots=True)
 class SliceEndpoint:
-    """One address of an EndpointSlice. ``pod`` is its targetRef as (namespace, name), if any."""
+    """One address of an EndpointSlice. ``pod`` is its targetRef as (namespace, name), if any;
+    ``node`` and ``zone`` are empty where they are not said.
+    """
 
     address: str
     ready: bool = True
     pod: tuple[str, str] | None = None
-    locality: Locality = NOWHERE
+    node: str = ""
+    zone: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +126,8 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """What endpoints take from the Pod behind them. ``ready`` counts where nothing but its labels
-    makes it an endpoint.
+    """What endpoints take from the Pod behind them. ``ready`` and ``node``, which is empty while it
+    runs on none, count where no EndpointSlice makes it an endpoint.
     """
 
     namespace: str
@@ -132,6 +135,15 @@ class Pod:
     addresses: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     ready: bool = True
+    node: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A machine of the cluster, and where it is."""
+
+    name: str
+    locality: Locality
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +169,7 @@ Value: TypeAlias = (
     | HostSelector
     | Slice
     | Pod
+    | Node
     | Workload
     | Rule
     | DestinationPolicy

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from meltemi.controller.objects import HostSelector
+    from meltemi.controller.topology import Locate
     from meltemi.protocols.model import Ref
 
 HostKey = tuple[str, str]
@@ -76,13 +77,13 @@ class Selection:
                 del self._labelled[label]
         return self._hosts(before)
 
-    def endpoints(self, key: HostKey, owner: Ref) -> tuple[Endpoint, ...]:
+    def endpoints(self, key: HostKey, owner: Ref, locate: Locate) -> tuple[Endpoint, ...]:
         """Those that an object selects for a host, and that have an address that counts there."""
         if (selector := self._selectors.get((key, owner))) is None:
             return ()
         names = self._labelled.get(_first(selector), set())
         found = (self._workloads[name] for name in names)
-        endpoints = [e for each in found for e in _endpoint(selector, each)]
+        endpoints = [e for each in found for e in _endpoint(selector, each, locate)]
         return tuple(sorted(endpoints, key=lambda e: (e.address, sorted(e.ports.items()))))
 
     def _hosts(self, workload: Pod | Workload) -> set[HostKey]:
@@ -112,7 +113,9 @@ def _selects(selector: HostSelector, workload: Pod | Workload) -> bool:
     return selector.labels.items() <= workload.labels.items()
 
 
-def _endpoint(selector: HostSelector, workload: Pod | Workload) -> Iterator[Endpoint]:
+def _endpoint(
+    selector: HostSelector, workload: Pod | Workload, locate: Locate
+) -> Iterator[Endpoint]:
     if not _selects(selector, workload):
         return
     targets = {port.number: port.target for port in selector.ports}
@@ -120,8 +123,14 @@ def _endpoint(selector: HostSelector, workload: Pod | Workload) -> Iterator[Endp
         case Pod():
             if workload.addresses:
                 address, also = first_and_other(workload.addresses)
-                labels, ready = workload.labels, workload.ready
-                yield Endpoint(address, targets, labels, ready=ready, also=also)
+                yield Endpoint(
+                    address=address,
+                    ports=targets,
+                    labels=workload.labels,
+                    locality=locate(workload.node),
+                    ready=workload.ready,
+                    also=also,
+                )
         case Workload():
             if selector.names or canonical_ip(workload.address) is not None:
                 yield Endpoint(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from meltemi.controller.families import Owner
     from meltemi.controller.objects import Identity, Pod, Slice, SliceEndpoint
+    from meltemi.controller.topology import Locate
     from meltemi.protocols.model import Service
 
 ServiceKey = tuple[str, str]
@@ -81,14 +82,14 @@ class SliceJoin:
             _discard(self._pods_at, (pod.namespace, address), pod.name)
         return set(self._touched_by(pod))
 
-    def endpoints(self, service: Service) -> tuple[Endpoint, ...]:
+    def endpoints(self, service: Service, locate: Locate) -> tuple[Endpoint, ...]:
         """The Service's endpoints, sorted; one that several slices list appears once, a Pod with
         addresses of both IP versions as one, the version of the Service's own address first.
         """
         numbers = {port.name: port.number for port in service.ports}
         pieces = self._of_service.get((service.ref.namespace, service.ref.name), set())
         found = (
-            self._endpoint(self._slices[identity], endpoint, numbers)
+            self._endpoint(self._slices[identity], endpoint, numbers, locate)
             for identity in sorted(pieces)
             for endpoint in self._slices[identity].endpoints
         )
@@ -97,7 +98,7 @@ class SliceJoin:
         return tuple(sorted(paired(listed, ipv6_first=ipv6_first), key=_rank))
 
     def _endpoint(
-        self, piece: Slice, endpoint: SliceEndpoint, numbers: Mapping[str, int]
+        self, piece: Slice, endpoint: SliceEndpoint, numbers: Mapping[str, int], locate: Locate
     ) -> Owned | None:
         ports = {
             numbers[name]: target for name, target in sorted(piece.ports.items()) if name in numbers
@@ -109,7 +110,7 @@ class SliceJoin:
             address=endpoint.address,
             ports=ports,
             labels={} if pod is None else pod.labels,
-            locality=endpoint.locality,
+            locality=locate(endpoint.node, endpoint.zone),
             ready=endpoint.ready,
         )
         return found, endpoint.pod or (None if pod is None else (pod.namespace, pod.name))

@@ -19,6 +19,7 @@ from meltemi.controller.objects import (
     HostPods,
     HostSelector,
     Invalid,
+    Node,
     Pod,
     Slice,
     Upsert,
@@ -203,6 +204,8 @@ class Store:
                 self._endpoints.put_slice(identity, value)
             case Pod():
                 self._endpoints.put_pod(value)
+            case Node():
+                self._endpoints.put_node(value)
             case HostEndpoints():
                 self._endpoints.put_listed(identity, value)
             case HostPods():
@@ -234,6 +237,8 @@ class Store:
                 self._endpoints.drop_slice(identity)
             case Pod():
                 self._endpoints.drop_pod(value)
+            case Node():
+                self._endpoints.drop_node(value)
             case HostEndpoints():
                 self._endpoints.drop_listed(identity, value)
             case HostPods():
@@ -292,7 +297,7 @@ def _entries(decoded: Decoded) -> Iterator[tuple[Entry, Value]]:
                 yield (type(value), value.host), value
             case Application():
                 yield (Application, value.protocol), value
-            case Slice() | Pod() | Workload() | Secret():
+            case Slice() | Pod() | Node() | Workload() | Secret():
                 yield (type(value), ""), value
 
 

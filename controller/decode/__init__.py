@@ -99,6 +99,7 @@ _V1ALPHA1 = frozenset({"v1alpha1"})
 _READERS = {
     _Type("", "Service"): _reader(_V1, kubernetes.ServiceObject, kubernetes.service),
     _Type("", "Pod"): _reader(_V1, kubernetes.PodObject, kubernetes.pod),
+    _Type("", "Node"): _reader(_V1, kubernetes.NodeObject, kubernetes.node),
     _Type("", "Secret"): _reader(_V1, kubernetes.SecretObject, kubernetes.secret),
     _Type(DISCOVERY, "EndpointSlice"): _reader(
         _V1, kubernetes.SliceObject, kubernetes.endpoint_slice
@@ -141,7 +142,7 @@ _UNREAD = {
 
 _NAMESPACE = _Type("", "Namespace")
 
-_CLUSTER_SCOPED = {_NAMESPACE, _Type(METAPROTOCOL, "ApplicationProtocol")}
+_CLUSTER_SCOPED = {_NAMESPACE, _Type("", "Node"), _Type(METAPROTOCOL, "ApplicationProtocol")}
 
 
 def decode(value: object) -> Outcome:

@@ -1,9 +1,10 @@
-"""Kubernetes' own kinds: Service, EndpointSlice, Pod, Secret."""
+"""Kubernetes' own kinds: Service, EndpointSlice, Pod, Node, Secret."""
 
 from __future__ import annotations
 
 from base64 import b64decode
 from binascii import Error as Base64Error
+from sys import intern
 from typing import TYPE_CHECKING, ClassVar
 
 from msgspec import field
@@ -12,7 +13,7 @@ from meltemi.controller.decode.ports import WrittenPort, ports
 from meltemi.controller.decode.schema import Spec
 from meltemi.controller.decode.values import PortNumber
 from meltemi.controller.hosts import canonical_ip, flaw, service_host
-from meltemi.controller.objects import HostEndpoints, Pod, Slice, SliceEndpoint
+from meltemi.controller.objects import HostEndpoints, Node, Pod, Slice, SliceEndpoint
 from meltemi.protocols.model import Discovery, Endpoint, Locality, Secret, Service
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ RESP = "meltemi.io/resp"
 ALLOW_DUBBO_PROXY = "meltemi.io/allow-dubbo-proxy"
 EXPORT_TO = "networking.istio.io/exportTo"
 SERVICE_NAME = "kubernetes.io/service-name"
+REGION = "topology.kubernetes.io/region"
+ZONE = "topology.kubernetes.io/zone"
+SUB_ZONE = "topology.istio.io/subzone"
 
 HEAD = frozenset({"apiVersion", "kind", "metadata", "status"})
 """What every object has at its top besides what it is about."""
@@ -106,10 +110,9 @@ class SliceAddress(Spec, frozen=True):
     addresses: tuple[str, ...]
     conditions: EndpointConditions = EndpointConditions()
     target_ref: TargetRef | None = None
+    node_name: str = ""
     zone: str = ""
-    IGNORED: ClassVar[frozenset[str]] = frozenset(
-        {"deprecatedTopology", "hints", "hostname", "nodeName"}
-    )
+    IGNORED: ClassVar[frozenset[str]] = frozenset({"deprecatedTopology", "hints", "hostname"})
 
 
 class SlicePort(Spec, frozen=True):
@@ -152,10 +155,24 @@ class PodStatus(Spec, frozen=True):
     OPEN: ClassVar[bool] = True
 
 
+class PodSpec(Spec, frozen=True):
+    """Only where it runs."""
+
+    node_name: str = ""
+    OPEN: ClassVar[bool] = True
+
+
 class PodObject(Spec, frozen=True):
     """A Pod."""
 
+    spec: PodSpec = PodSpec()
     status: PodStatus = PodStatus()
+    IGNORED: ClassVar[frozenset[str]] = HEAD
+
+
+class NodeObject(Spec, frozen=True):
+    """A Node: its labels say where it is."""
+
     IGNORED: ClassVar[frozenset[str]] = HEAD | {"spec"}
 
 
@@ -215,7 +232,21 @@ def pod(written: PodObject, meta: Metadata, notes: Notes) -> Iterator[Value]:
     found = [] if ended else [status.pod_ip, *(entry.ip for entry in status.pod_ips)]
     addresses = {canonical_ip(address) or address for address in found if address}
     ready = not any(c.type == "Ready" and c.status != "True" for c in status.conditions)
-    yield Pod(meta.namespace, meta.name, tuple(sorted(addresses)), meta.labels, ready)
+    yield Pod(
+        namespace=meta.namespace,
+        name=meta.name,
+        addresses=tuple(sorted(addresses)),
+        labels=meta.labels,
+        ready=ready,
+        node=intern(written.spec.node_name),
+    )
+
+
+def node(_: NodeObject, meta: Metadata, __: Notes) -> Iterator[Value]:
+    """A Node gives endpoints their locality; all else that its heartbeats change is left out."""
+    yield Node(
+        meta.name, Locality(*(meta.labels.get(each, "") for each in (REGION, ZONE, SUB_ZONE)))
+    )
 
 
 def secret(written: SecretObject, meta: Metadata, notes: Notes) -> Iterator[Value]:
@@ -290,5 +321,6 @@ def _slice_endpoints(written: SliceObject, meta: Metadata, notes: Notes) -> Iter
                 address=address,
                 ready=endpoint.conditions.ready,
                 pod=owner,
-                locality=Locality(zone=endpoint.zone),
+                node=intern(endpoint.node_name),  # few, of very many endpoints
+                zone=intern(endpoint.zone),
             )

@@ -10,6 +10,7 @@ class Kind:
     """One kind. ``versions`` best first: the first that the API server has is read.
 
     ``required``: without it nothing can be served; every other kind may be absent, or denied.
+    ``whole``: read only where all namespaces are; else it takes rights that nothing else takes.
     ``selectable``: what users say of traffic, rather than what runs: an operator may give each of
     several Meltemis a part of it.
     """
@@ -19,6 +20,7 @@ class Kind:
     plural: str
     versions: tuple[str, ...] = ("v1alpha1",)
     namespaced: bool = True
+    whole: bool = False
     required: bool = False
     selectable: bool = False
 
@@ -37,6 +39,7 @@ _ISTIO = ("v1", "v1beta1", "v1alpha3")
 WATCHED = (
     Kind("", "Service", "services", ("v1",), required=True),
     Kind("", "Pod", "pods", ("v1",)),
+    Kind("", "Node", "nodes", ("v1",), namespaced=False, whole=True),
     Kind("discovery.k8s.io", "EndpointSlice", "endpointslices", ("v1",), required=True),
     Kind("networking.istio.io", "ServiceEntry", "serviceentries", _ISTIO),
     Kind("networking.istio.io", "WorkloadEntry", "workloadentries", _ISTIO),

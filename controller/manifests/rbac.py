@@ -72,8 +72,9 @@ def _cluster_role(wish: Wish) -> Iterator[Manifest]:
     """What can only be granted for the whole cluster, and all that is watched in it."""
     name = abroad(wish)
     comment = "Kinds that belong to no namespace." if wish.watched else "What is watched."
+    everywhere = (*in_namespaces(), *rules.reading(namespaced=False, whole=True))
     granted = (
-        *(() if wish.watched else in_namespaces()),
+        *(() if wish.watched else everywhere),
         *rules.reading(namespaced=False),
         *((rules.CONFIGURATION,) * wish.webhook),
         *((rules.REVIEWS,) * wish.tokens),

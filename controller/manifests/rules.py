@@ -42,11 +42,11 @@ class Rule:
         }
 
 
-def reading(*, namespaced: bool) -> tuple[Rule, ...]:
-    """Following every kind that is watched, and writing the status of those that have one."""
+def reading(*, namespaced: bool, whole: bool = False) -> tuple[Rule, ...]:
+    """Following every such kind that is watched, and writing the status of those that have one."""
     by_group: defaultdict[str, list[Kind]] = defaultdict(list)
     for kind in WATCHED:
-        if kind.namespaced == namespaced:
+        if (kind.namespaced, kind.whole) == (namespaced, whole):
             by_group[kind.group].append(kind)
     return tuple(rule for group, kinds in by_group.items() for rule in _of_group(group, kinds))
 

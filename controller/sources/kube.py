@@ -59,9 +59,9 @@ class KubeSource:
     ``connect`` gives its API server.
 
     ``namespaces``: those to look at, all of them when empty; objects of the cluster are looked at
-    anyway. ``selector``: a label selector that objects of selectable kinds must match. ``idle``:
-    seconds of silence after which a connection counts as dead. ``changed`` is called when a
-    reflector's state changes. ``written``: the statuses that stand there.
+    anyway, but for ``whole`` kinds. ``selector``: a label selector that objects of selectable kinds
+    must match. ``idle``: seconds of silence after which a connection counts as dead. ``changed`` is
+    called when a reflector's state changes. ``written``: the statuses that stand there.
     """
 
     def __init__(
@@ -79,6 +79,7 @@ class KubeSource:
         self._watched = tuple(
             _Key(kind, namespace)
             for kind in kinds
+            if not (kind.whole and namespaces)
             for namespace in (namespaces if kind.namespaced and namespaces else ("",))
         )
         self._selector = selector

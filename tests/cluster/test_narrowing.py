@@ -46,7 +46,7 @@ def asked(folder: Path, namespace: str) -> set[tuple[str, str]]:
 async def test_namespaces_and_selectors_restrict_what_the_api_server_is_asked(
     assets: Path, tmp_path: Path
 ) -> None:
-    kinds = [KINDS["Service"], KINDS["MetaRouter"]]
+    kinds = [KINDS["Service"], KINDS["Node"], KINDS["MetaRouter"]]
     async with (
         ApiServer(assets, tmp_path, audited(tmp_path)) as server,
         administrator(server) as admin,

@@ -238,7 +238,8 @@ async def test_a_replica_that_may_not_touch_the_lease_serves_and_says_so_once(
     stage: Stage,
 ) -> None:
     await stage.put("shop")
-    await stage.grant(*reading(namespaced=True), *reading(namespaced=False))
+    of_cluster = (*reading(namespaced=False), *reading(namespaced=False, whole=True))
+    await stage.grant(*reading(namespaced=True), *of_cluster)
     async with stage.replica(READER) as meltemi, standalone_envoy(meltemi.xds) as envoy:
         await envoy.wait_ready()
         assert await envoy.listeners()

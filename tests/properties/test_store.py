@@ -80,20 +80,26 @@ def workload(name: str, namespace: str, address: str, label: str) -> Upsert:
     return written(version, "WorkloadEntry", name, namespace, "", {}, spec=spec)
 
 
-def slice_of(name: str, namespace: str, owner: str, address: str, pod: str | None) -> Upsert:
+def slice_of(
+    name: str, namespace: str, owner: str, address: str, pod: str | None, node: str | None
+) -> Upsert:
     target = None if pod is None else {"kind": "Pod", "name": pod}
     body = {
         "ports": [{"name": "tcp-dubbo", "port": 9}],
-        "endpoints": [{"addresses": [address], "targetRef": target}],
+        "endpoints": [{"addresses": [address], "targetRef": target, "nodeName": node}],
     }
     labels = {"kubernetes.io/service-name": owner}
     version = "discovery.k8s.io/v1"
     return written(version, "EndpointSlice", name, namespace, "", labels, **body)
 
 
-def pod(name: str, namespace: str, address: str, label: str) -> Upsert:
-    status = {"podIP": address}
-    return written("v1", "Pod", name, namespace, "", {"version": label}, status=status)
+def pod(name: str, namespace: str, address: str, label: str, node: str | None) -> Upsert:
+    body = {"spec": {"nodeName": node}, "status": {"podIP": address}}
+    return written("v1", "Pod", name, namespace, "", {"version": label}, **body)
+
+
+def machine(name: str, region: str) -> Upsert:
+    return written("v1", "Node", name, "", "", {"topology.kubernetes.io/region": region})
 
 
 def router(name: str, namespace: str, created: str, host: str, label: str) -> Upsert:
@@ -123,8 +129,9 @@ UPSERTS = st.one_of(
     st.builds(entry, NAMES, NAMESPACES, AGES, HOSTS, ADDRESSES),
     st.builds(selecting, NAMES, NAMESPACES, HOSTS, NAMES),
     st.builds(workload, NAMES, NAMESPACES, ADDRESSES, NAMES),
-    st.builds(slice_of, NAMES, NAMESPACES, NAMES, ADDRESSES, st.none() | NAMES),
-    st.builds(pod, NAMES, NAMESPACES, ADDRESSES, NAMES),
+    st.builds(slice_of, NAMES, NAMESPACES, NAMES, ADDRESSES, st.none() | NAMES, st.none() | NAMES),
+    st.builds(pod, NAMES, NAMESPACES, ADDRESSES, NAMES, st.none() | NAMES),
+    st.builds(machine, NAMES, NAMES),
     st.builds(router, NAMES, NAMESPACES, AGES, HOSTS, NAMES),
     st.builds(redis_service, NAMES, NAMESPACES, AGES, st.lists(HOSTS, min_size=1, max_size=2)),
     st.builds(secret, NAMES, NAMESPACES, NAMES),

@@ -37,6 +37,7 @@ def generated() -> str:
         "own": as_objects(rules.OWN),
         "ownWebhook": as_objects([rules.CERTIFICATE]),
         "namespaces": as_objects(in_namespaces()),
+        "whole": as_objects(rules.reading(namespaced=False, whole=True)),
         "events": as_objects([rules.EVENTS]),
         "cluster": as_objects(rules.reading(namespaced=False)),
         "clusterWebhook": as_objects([rules.CONFIGURATION]),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from meltemi.controller.objects import HostSelector, Pod, SelectedPort, Workload
+from meltemi.controller.objects import HostSelector, Node, Pod, SelectedPort, Workload
 from meltemi.controller.selection import Selection
+from meltemi.controller.topology import Topology
 from meltemi.protocols.model import Endpoint, Locality, Ref
 
 ENTRY = Ref("ServiceEntry", "demo", "shop")
@@ -13,8 +14,14 @@ HOST = ("demo", "shop.example")
 PORTS = (SelectedPort(20880, "tcp-dubbo", 30880),)
 SELECTOR = HostSelector(*HOST, {"app": "shop", "tier": "1"}, PORTS)
 LABELS = {"app": "shop", "tier": "1", "version": "v1"}
-POD = Pod("demo", "shop-0", ("fd00::1", "10.0.0.1"), LABELS)
+POD = Pod("demo", "shop-0", ("fd00::1", "10.0.0.1"), LABELS, node="n1")
 MACHINE = Workload("demo", "vm", "10.0.0.9", LABELS, {"tcp-dubbo": 7}, Locality("eu"), 3)
+
+
+def locate(node: str, zone: str = "") -> Locality:
+    topology = Topology()
+    topology.put(Node("n1", Locality("us", "us-1")))
+    return topology.locality(node, zone)
 
 
 def chosen(*workloads: Pod | Workload, selector: HostSelector = SELECTOR) -> tuple[Endpoint, ...]:
@@ -22,12 +29,12 @@ def chosen(*workloads: Pod | Workload, selector: HostSelector = SELECTOR) -> tup
     selection.put(ENTRY, selector)
     for workload in workloads:
         selection.put_workload(workload)
-    return selection.endpoints(HOST, ENTRY)
+    return selection.endpoints(HOST, ENTRY, locate)
 
 
 def test_pods_and_machines_are_endpoints_alike() -> None:
     assert chosen(POD, MACHINE) == (
-        Endpoint("10.0.0.1", {20880: 30880}, LABELS, also=("fd00::1",)),
+        Endpoint("10.0.0.1", {20880: 30880}, LABELS, Locality("us", "us-1"), also=("fd00::1",)),
         Endpoint("10.0.0.9", {20880: 7}, LABELS, Locality("eu"), 3),
     )
 
@@ -84,7 +91,7 @@ def test_another_selector_takes_the_place_of_an_objects_earlier_one() -> None:
     selection.put_workload(POD)
     selection.put(ENTRY, SELECTOR)
     selection.put(ENTRY, HostSelector(*HOST, {"app": "cart"}, PORTS))
-    assert selection.endpoints(HOST, ENTRY) == ()
+    assert selection.endpoints(HOST, ENTRY, locate) == ()
     assert selection.put_workload(POD) == set()
     selection.drop(ENTRY, SELECTOR)
     assert selection.put_workload(Pod("demo", "c", ("10.0.0.3",), {"app": "cart"})) == set()

@@ -1,4 +1,4 @@
-"""Services, EndpointSlices, Pods and Secrets."""
+"""Services, EndpointSlices, Pods, Nodes and Secrets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kubernetes.client import models
 
 from meltemi.controller.decode import kubernetes
 from meltemi.controller.decode.metadata import Metadata
-from meltemi.controller.objects import HostEndpoints, Pod, Slice, SliceEndpoint
+from meltemi.controller.objects import HostEndpoints, Node, Pod, Slice, SliceEndpoint
 from meltemi.protocols.model import Discovery, Endpoint, Locality, Secret, Service
 from tests.written import decoded, rejected, told, value
 
@@ -114,7 +114,7 @@ def test_a_slice_has_addresses_named_ports_and_pods() -> None:
     body = """\
 ports: [{name: tcp-dubbo, port: 30880}, {port: 9}, {name: all}]
 endpoints:
-- {addresses: [10.0.0.1], zone: eu-1, targetRef: {kind: Pod, name: p}}
+- {addresses: [10.0.0.1], nodeName: n1, zone: eu-1, targetRef: {kind: Pod, name: p}}
 - {addresses: [10.0.0.2], conditions: {ready: false}, targetRef: {kind: Node, name: n}}
 - {addresses: [10.0.0.3], conditions: {ready: null}}
 """
@@ -123,7 +123,7 @@ endpoints:
         service="shop",
         ports={"tcp-dubbo": 30880, "": 9},
         endpoints=(
-            SliceEndpoint("10.0.0.1", pod=("demo", "p"), locality=Locality(zone="eu-1")),
+            SliceEndpoint("10.0.0.1", pod=("demo", "p"), node="n1", zone="eu-1"),
             SliceEndpoint("10.0.0.2", ready=False),
             SliceEndpoint("10.0.0.3"),
         ),
@@ -143,14 +143,38 @@ def test_a_slice_must_say_whose_it_is() -> None:
 
 
 def test_a_pod_gives_labels_and_addresses() -> None:
-    body = "status: {podIP: 10.0.0.1, podIPs: [{ip: 10.0.0.1}, {ip: 'fd00::1'}], hostIP: 1.2.3.4}"
+    status = "status: {podIP: 10.0.0.1, podIPs: [{ip: 10.0.0.1}, {ip: 'fd00::1'}], hostIP: 1.2.3.4}"
+    body = f"spec: {{nodeName: n1, containers: []}}\n{status}"
     text = written("v1", "Pod", body, "name: p, labels: {version: v1}")
-    assert value(text, Pod) == Pod("default", "p", ("10.0.0.1", "fd00::1"), {"version": "v1"})
+    addresses = ("10.0.0.1", "fd00::1")
+    assert value(text, Pod) == Pod("default", "p", addresses, {"version": "v1"}, node="n1")
 
 
 def test_a_pod_that_has_ended_has_no_address() -> None:
     text = written("v1", "Pod", "status: {podIP: 10.0.0.1, phase: Succeeded}")
     assert value(text, Pod).addresses == ()
+
+
+def test_a_node_says_by_its_labels_where_it_is() -> None:
+    labels = {
+        "topology.kubernetes.io/region": "eu",
+        "topology.kubernetes.io/zone": "eu-1",
+        "topology.istio.io/subzone": "rack-7",
+        "kubernetes.io/hostname": "n1",
+    }
+    text = written("v1", "Node", "spec: {podCIDR: 10.0.0.0/24}", f"name: n1, labels: {labels}")
+    assert value(text, Node) == Node("n1", Locality("eu", "eu-1", "rack-7"))
+    assert told(text) == []
+    assert value(written("v1", "Node", "", "name: n1"), Node) == Node("n1", Locality())
+
+
+def test_a_heartbeat_of_a_node_is_no_change() -> None:
+    quiet = written("v1", "Node", "status: {conditions: []}", "name: n1, resourceVersion: '1'")
+    beat = "spec: {unschedulable: true}\nstatus: {conditions: [{lastHeartbeatTime: now}]}"
+    metadata = "name: n1, resourceVersion: '2', annotations: {a: b}"
+    assert decoded(written("v1", "Node", beat, metadata)) == decoded(quiet)
+    relabelled = f"{metadata}, labels: {{topology.kubernetes.io/region: eu}}"
+    assert decoded(written("v1", "Node", beat, relabelled)) != decoded(quiet)
 
 
 def test_a_secret_is_text_trimmed_as_aeraki_trims_it() -> None:
@@ -179,6 +203,7 @@ def test_a_secret_that_is_not_base64_is_rejected_without_showing_it() -> None:
         (kubernetes.TargetRef, models.V1ObjectReference),
         (kubernetes.PodObject, models.V1Pod),
         (kubernetes.PodAddress, models.V1PodIP),
+        (kubernetes.NodeObject, models.V1Node),
         (kubernetes.SecretObject, models.V1Secret),
     ],
 )
