@@ -61,6 +61,8 @@ MANAGER = {"fieldManager": "meltemi"}
 
 NEXT_STEPS = {
     403: "let the service account patch the status of this kind",
+    404: "apply the definitions of this version of Meltemi (meltemi manifests crds): those in the "
+    "cluster have no status",
     422: "apply the definitions of this version of Meltemi (meltemi manifests crds)",
 }
 EXPECTED = "nothing: it is tried again"
@@ -272,7 +274,7 @@ class StatusWriter:
         outcome = _OUTCOMES.get(error.status, Outcome.FAILED)
         if outcome is Outcome.CONFLICT:
             await self._read_again(job)
-        elif outcome is not Outcome.GONE:
+        elif outcome is not Outcome.GONE or await self._is_there(job):
             self._say(job, error)
             self._queue.put(job.identity, self._clock() + self._delay(job, error))
         return outcome
@@ -286,6 +288,17 @@ class StatusWriter:
             self._queue.put(job.identity, self._clock() + APART_S)
         else:
             self._written.put(job.written.kind, job.identity, found, certain=True)
+
+    async def _is_there(self, job: _Job) -> bool:
+        """Whether the object is there, of a kind that is defined without a status."""
+        try:
+            async with asyncio.timeout(WRITE_S):
+                found = await self._api.get(job.written.path)
+        except ApiError as error:
+            return error.status != 404
+        except TimeoutError:
+            return True
+        return mapping(found.get("metadata")).get("uid", "") == job.written.uid
 
     def _delay(self, job: _Job, error: ApiError) -> float:
         """Seconds until it is tried again. A server that is away, or has too much to do, is left

@@ -210,6 +210,21 @@ async def test_an_object_that_is_gone_is_forgotten() -> None:
     assert world.outcomes == [Outcome.GONE]
 
 
+async def test_a_kind_that_is_defined_without_a_status_is_told_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(status_writer, "HOPELESS_S", 0.05)
+    world = World()
+    world.put("x")
+    world.wanted[identity("x")] = programmed()
+    world.refuse = [ApiError(404, "404 page not found")]
+    with capture_logs() as logs:
+        async with writing(world) as writer:
+            await idle(writer)
+    assert world.outcomes == [Outcome.GONE, Outcome.WRITTEN]
+    assert ["meltemi manifests crds" in each["next_step"] for each in logs] == [True]
+
+
 async def test_a_server_that_has_too_much_to_do_is_left_alone_for_as_long_as_it_says() -> None:
     world = World()
     for name in ("x", "y"):
