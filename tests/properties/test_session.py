@@ -41,6 +41,7 @@ from tests.properties.model_proxy import (
     DeltaProxy,
     ModelProxy,
     SotwProxy,
+    content_of,
 )
 
 if TYPE_CHECKING:
@@ -187,14 +188,9 @@ class Proxies(RuleBasedStateMachine):
         assert sotw.holds() == delta.holds()
 
     def mend(self) -> None:
-        """What proxies refused becomes something else, and good."""
-        refused = [
-            self.snapshot.get(Key(type_url, name))
-            for proxy in self.proxies
-            for type_url, holding in proxy.held.items()
-            for name in holding.refused
-        ]
-        self.publish(*(mended(each) for each in refused if each))
+        """What is bad becomes something else, and good."""
+        every = (each for kind in TYPES for each in self.snapshot.of_type(kind).values())
+        self.publish(*(mended(each) for each in every if content_of(each).startswith(BAD)))
 
 
 def pair(name: str, content: str = "1") -> Iterable[Resource]:
