@@ -1,5 +1,5 @@
-"""Services in all their shapes, as a real API server completes them, become endpoints; and what is
-written to objects beside what is read is no change.
+"""Services in all their shapes, as a real API server completes them, become endpoints, where their
+Nodes are; and what is written to objects beside what is read is no change.
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from meltemi.controller.store import Store
+from meltemi.protocols._pb.endpoint_pb2 import ClusterLoadAssignment
 from meltemi.protocols.model import Discovery
+from meltemi.xds.resource import ENDPOINT
+from tests import make
 from tests.cluster.apiserver import ApiServer
 from tests.cluster.conftest import administrator
 from tests.cluster.definitions import send
 from tests.cluster.following import following
-from tests.cluster.objects import KINDS, apply, service
+from tests.cluster.objects import KINDS, apply, delete, service
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -39,7 +42,7 @@ def shaped(name: str, **spec: object) -> dict[str, Any]:
     return body
 
 
-def slice_of(name: str, *addresses: str, ready: bool = True) -> dict[str, Any]:
+def slice_of(name: str, *addresses: str, ready: bool = True, **place: str) -> dict[str, Any]:
     """An EndpointSlice as the controller of a cluster makes it."""
     target = {"kind": "Pod", "namespace": "default", "name": "pod"}
     conditions = {"ready": ready, "serving": False, "terminating": False}
@@ -54,7 +57,7 @@ def slice_of(name: str, *addresses: str, ready: bool = True) -> dict[str, Any]:
         "addressType": "IPv6" if ":" in addresses[0] else "IPv4",
         "ports": [{"name": "tcp-dubbo", "port": 20880}],
         "endpoints": [
-            {"addresses": [each], "conditions": conditions, "targetRef": target}
+            {"addresses": [each], "conditions": conditions, "targetRef": target, **place}
             for each in addresses
         ],
     }
@@ -116,3 +119,42 @@ async def test_a_status_or_a_field_that_is_not_read_is_no_change(dual: ApiServer
             await apply(admin, service("default", "afterwards"))
             await source.hears("Service/afterwards")
             assert source.told == ["Service/shop", "Service/afterwards"]
+
+
+def node(name: str, region: str) -> dict[str, Any]:
+    places = {"region": region, "zone": f"{region}-1"}
+    labels = {f"topology.kubernetes.io/{level}": value for level, value in places.items()}
+    return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}}
+
+
+def placed(store: Store) -> list[str]:
+    """Where the proxies are told that the endpoints are."""
+    cluster = "outbound|80||shop.default.svc.cluster.local"
+    resource = make.snapshot(store.mesh).of_type(ENDPOINT)[cluster]
+    told = ClusterLoadAssignment.FromString(resource.body)
+    return [f"{each.locality.region}/{each.locality.zone}" for each in told.endpoints]
+
+
+async def test_endpoints_are_where_the_labels_of_their_node_say(dual: ApiServer) -> None:
+    kinds = [KINDS[kind] for kind in ("Service", "EndpointSlice", "Node")]
+    beat = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+    async with administrator(dual) as admin, following(dual.connect, kinds=kinds) as source:
+        for body in (service("default", "shop"), slice_of("shop", "10.1.0.1", nodeName="n1")):
+            await apply(admin, body)
+            await source.hears(f"{body['kind']}/{body['metadata']['name']}")
+        store = Store()
+        store.apply(source.changes)
+        assert placed(store) == ["/"]
+        for number, region in enumerate(("eu", "us"), 1):
+            await apply(admin, node("n1", region))
+            await source.hears("Node/n1", number)
+            dirty = store.apply(source.changes[-1:])
+            assert (dirty.hosts, len(dirty.endpoints)) == (frozenset(), 1)
+            assert placed(store) == [f"{region}/{region}-1"]
+            path = "/api/v1/nodes/n1/status"
+            assert (await send(admin, "PATCH", path, beat, headers=MERGE)).status == 200
+        await delete(admin, "Node", "", "n1")
+        await source.until(lambda source: source.deleted == ["Node/n1"])
+        store.apply(source.changes[-1:])
+        assert placed(store) == ["/"]
+        assert source.told.count("Node/n1") == 2, "a heartbeat counts as a change"
