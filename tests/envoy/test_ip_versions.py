@@ -20,7 +20,7 @@ OTHER_PORT = make.PORT + 1
 """Nobody shares the one IPv6 loopback address with other ports of these tests."""
 
 
-@pytest.mark.parametrize("client", [BIND, IPV6])
+@pytest.mark.parametrize("client", [BIND, IPV6], ids=["IPv4", "IPv6"])
 async def test_a_service_is_called_at_its_addresses_of_both_versions(client: str) -> None:
     shop = make.service(port=OTHER_PORT, addresses=(BIND, IPV6))
     async with AsyncExitStack() as closing:

@@ -124,6 +124,7 @@ class ModelProxy:
             holding.unanswered.clear()
             holding.answered, holding.answers = "", 0
             holding.arrived = self.remembered(holding)
+        self.orderly = self.claims_what_it_holds()
         for type_url in order:
             holding = self.held[type_url]
             if not holding.wildcard and not holding.wanted:
@@ -135,6 +136,10 @@ class ModelProxy:
     def remembered(self, holding: Holding) -> dict[str, str]:
         """What the server can know that the proxy holds when it comes again."""
         raise NotImplementedError
+
+    def claims_what_it_holds(self) -> bool:
+        """Whether it has the clusters that its first request makes the server believe it has."""
+        return True
 
     # Talking
 
@@ -337,6 +342,13 @@ class SotwProxy(ModelProxy):
 
     def remembered(self, holding: Holding) -> dict[str, str]:
         return {}
+
+    def claims_what_it_holds(self) -> bool:
+        # A version is of all clusters, also for who asked for some: whoever asks for all of them
+        # then, and comes again before it got them, says that it has them.
+        clusters, snapshot = self.held[CLUSTER], self.stream.snapshot
+        same = clusters.version == snapshot.version(CLUSTER)
+        return not same or clusters.applied.keys() >= snapshot.of_type(CLUSTER).keys()
 
     def keeps_for_ever(self, type_url: TypeUrl) -> bool:
         # Of what it did not name, a new stream cannot say that it is gone.
