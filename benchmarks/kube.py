@@ -1,8 +1,8 @@
 """What a cluster costs in memory: ``python -m benchmarks.kube [--services N] [--pods N]``.
 
 A process of its own answers as an API server would: Services, an EndpointSlice of five endpoints
-for each, Pods. The source reads them as lists in pages and as a streamed list, and the store takes
-them in; nothing is compiled, nobody is served.
+for each, Pods, and the Nodes that they run on. The source reads them as lists in pages and as a
+streamed list, and the store takes them in; nothing is compiled, nobody is served.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 MIB = 1024 * KIB
 TARGET_MIB = 250
 ENDPOINTS = 5
-KINDS = tuple(kind for kind in WATCHED if kind.kind in {"Service", "EndpointSlice", "Pod"})
+NODES = 200
+READ = {"Service", "EndpointSlice", "Pod", "Node"}
+KINDS = tuple(kind for kind in WATCHED if kind.kind in READ)
 
 Object = dict[str, Any]
 
@@ -102,8 +104,8 @@ def slice_of(number: int) -> Object:
             {
                 "addresses": [pod_address(pod)],
                 "conditions": {"ready": True, "serving": True, "terminating": False},
-                "nodeName": f"node-{pod % 200}",
-                "zone": f"zone-{pod % 3}",
+                "nodeName": f"node-{pod % NODES}",
+                "zone": f"zone-{pod % NODES % 3}",
                 "targetRef": {
                     "kind": "Pod",
                     "namespace": f"team-{(number + 1) % 50}",
@@ -123,7 +125,7 @@ def pod(number: int) -> Object:
     ready = {"type": "Ready", "status": "True"}
     return {
         "metadata": meta | {"namespace": f"team-{(of + 1) % 50}"},
-        "spec": {"nodeName": f"node-{number % 200}", "containers": [container]},
+        "spec": {"nodeName": f"node-{number % NODES}", "containers": [container]},
         "status": {
             "phase": "Running",
             "podIP": pod_address(number),
@@ -131,6 +133,15 @@ def pod(number: int) -> Object:
             "conditions": [ready],
         },
     }
+
+
+def node(number: int) -> Object:
+    places = {"region": "region", "zone": f"zone-{number % 3}"}
+    labels = {f"topology.kubernetes.io/{level}": name for level, name in places.items()}
+    images = [{"names": [f"registry.example/shop:{n}"], "sizeBytes": n} for n in range(50)]
+    meta = metadata(f"node-{number}", number + 1, **labels)
+    del meta["namespace"]
+    return {"metadata": meta, "spec": {"podCIDR": "10.0.0.0/24"}, "status": {"images": images}}
 
 
 class Server:
@@ -142,6 +153,7 @@ class Server:
             "services": (service, size.services),
             "endpointslices": (slice_of, size.services),
             "pods": (pod, size.pods),
+            "nodes": (node, NODES),
         }
 
     async def run(self, ready: Connection) -> None:
@@ -186,6 +198,8 @@ def _line(kind: str, body: Object) -> bytes:
         named |= {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice"}
     elif "containers" in body.get("spec", {}):
         named |= {"kind": "Pod"}
+    elif "podCIDR" in body.get("spec", {}):
+        named |= {"kind": "Node"}
     return json.dumps({"type": kind, "object": named}).encode() + b"\n"
 
 
@@ -228,7 +242,7 @@ async def _read(url: str, size: Size) -> Iterator[tuple[str, str]]:
     peak = usage.memory("VmHWM") - before
     gc.collect()
     kept = usage.memory() - before
-    objects = 2 * size.services + size.pods
+    objects = 2 * size.services + size.pods + NODES
     assert store.count == objects, "something was not read"
     assert len(store.mesh.endpoints) == size.services
     await events.aclose()
