@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import socket
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 LOOPBACK = "127.0.0.1"
+TRIES = 100
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -24,6 +26,10 @@ class Address:
         return f"{self.host}:{self.port}"
 
 
+FREE = range(15_000, 32_000)
+"""Below what Linux gives to outgoing connections, which may take any port above at any time."""
+
+
 def free_ports(count: int) -> tuple[int, ...]:
     """Distinct TCP ports that were free on loopback a moment ago.
 
@@ -31,8 +37,7 @@ def free_ports(count: int) -> tuple[int, ...]:
     itself should: between this answer and its bind another process may take the port.
     """
     with ExitStack() as held:
-        sockets = [held.enter_context(_bound()) for _ in range(count)]
-        return tuple(int(each.getsockname()[1]) for each in sockets)
+        return tuple(held.enter_context(_free()).getsockname()[1] for _ in range(count))
 
 
 def free_port() -> int:
@@ -56,10 +61,22 @@ def unanswered_address() -> Generator[Address]:
         yield Address(host, port)
 
 
-def _bound() -> socket.socket:
+def _bound(port: int = 0) -> socket.socket:
     fresh = socket.socket()
-    fresh.bind((LOOPBACK, 0))
+    try:
+        fresh.bind((LOOPBACK, port))
+    except OSError:
+        fresh.close()
+        raise
     return fresh
+
+
+def _free() -> socket.socket:
+    """A socket on one of the free ports. Raises OSError when there is none."""
+    for port in random.sample(FREE, TRIES):  # others choose at this moment, too
+        with suppress(OSError):
+            return _bound(port)
+    return _bound()
 
 
 def _connects(client: socket.socket, host: str, port: int) -> bool:
