@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from meltemi.protocols.problem import Problem
+from meltemi.protocols.servable import broken_regexes
 from meltemi.protocols.sight import rule_matters, rule_rank
 
 if TYPE_CHECKING:
@@ -45,6 +46,10 @@ def lint(mesh: Mesh, host: str) -> Iterator[Problem]:
                 f"no Service or ServiceEntry has the host {host!r}: the object has no effect",
                 "correct the host, or create the service",
             )
+        # Nothing is compiled of them, which would have told these; the webhook refuses them.
+        for rule in rules:
+            for route in rule.routes:
+                yield from broken_regexes(route)
     yield from _claims(mesh, host)
     yield from _losing_rules(host, rules)
     for group in (policies, redis, upstreams):

@@ -236,12 +236,19 @@ async def configuration(kubeconfig: str = "", context: str = "") -> client.Confi
             pass
         else:
             return found
+    what = kubeconfig or "what is named by KUBECONFIG, or ~/.kube/config,"
     try:
-        await config.load_kube_config(
+        loader = await config.load_kube_config(
             kubeconfig or None, context=context or None, client_configuration=found
         )
     except (AttributeError, LookupError, TypeError, ValueError, YAMLError) as error:
         # It takes for granted that it is one.
-        what = kubeconfig or "what is named by KUBECONFIG, or ~/.kube/config,"
         raise config.ConfigException(f"{what} is no kubeconfig: {error}") from error
+    if loader._user and not (found.api_key or found.cert_file):
+        # The library only logs that a command failed, and we would be system:anonymous: refused
+        # with 403 for good, which is no reason to read credentials again.
+        raise config.ConfigException(
+            f"{what} has no credentials that can be used: its command failed, or they are of a "
+            "kind that is not known"
+        )
     return found

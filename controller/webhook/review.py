@@ -69,8 +69,8 @@ def allowed(uid: str, warnings: Sequence[str] = ()) -> bytes:
 
 
 def refused(uid: str, errors: Sequence[Problem]) -> bytes:
-    """The object may not be stored, for each of these reasons: ``message`` has them all, and so
-    have ``details``, which kubectl shows line by line.
+    """The object may not be stored, for each of these reasons: ``message`` has them, and so have
+    ``details``, which kubectl shows line by line. Of very many both say how many there are.
     """
     many = "" if len(errors) == 1 else f"{len(errors)} errors: "
     message = many + " | ".join(map(sentence, errors))
@@ -82,10 +82,18 @@ def refused(uid: str, errors: Sequence[Problem]) -> bytes:
         "details": {
             "kind": about.kind,
             "name": about.name,
-            "causes": [_cause(each) for each in errors[:MOST_CAUSES]],
+            "causes": _causes(errors),
         },
     }
     return _answer({"uid": uid, "allowed": False, "status": status})
+
+
+def _causes(errors: Sequence[Problem]) -> list[dict[str, str]]:
+    shown = [_cause(each) for each in errors[:MOST_CAUSES]]
+    if (more := len(errors) - MOST_CAUSES) > 0:
+        text = f"{more} more errors: correct those above first"
+        shown.append({"reason": "FieldValueInvalid", "field": "metadata", "message": text})
+    return shown
 
 
 def _cause(problem: Problem) -> dict[str, str]:

@@ -29,6 +29,12 @@ def test_an_object_for_a_host_that_does_not_exist_is_told(thing: make.Thing) -> 
     assert told(thing) == [("MEL0308", str(thing.ref.object))]
 
 
+def test_a_broken_regex_is_told_before_there_is_a_host() -> None:
+    broken = make.rule(make.route(0, make.to(), user=make.regex("(?=a)")))
+    assert [code for code, _ in told(broken)] == ["MEL0308", "MEL0305"]
+    assert told(broken, make.service()) == []  # those who compile it tell it then
+
+
 def test_a_virtualservice_for_unknown_hosts_or_other_ports_is_somebody_elses() -> None:
     virtual = make.rule(kind="VirtualService")
     assert told(virtual) == []

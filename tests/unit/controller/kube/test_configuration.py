@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,6 +30,43 @@ async def test_a_file_of_any_other_content_is_told_to_be_none(
     path.write_bytes(content)
     with pytest.raises(ConfigException, match=r"is no kubeconfig|Invalid kube-config"):
         await configuration(str(path))
+
+
+def _written(folder: Path, user: str) -> str:
+    path = folder / "file"
+    path.write_text(f"""\
+apiVersion: v1
+current-context: here
+clusters: [{{name: here, cluster: {{server: "https://127.0.0.1"}}}}]
+users: [{{name: me, user: {user}}}]
+contexts: [{{name: here, context: {{cluster: here, user: me}}}}]
+""")
+    return str(path)
+
+
+def _command(shell: str) -> str:
+    what = {"apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never"}
+    return json.dumps({"exec": {**what, "command": "sh", "args": ["-c", shell]}})
+
+
+@pytest.mark.parametrize("shell", ["exit 1", "echo nonsense", "echo '{}'"])
+async def test_who_has_a_command_for_credentials_is_nobody_without_them(
+    tmp_path: Path, shell: str
+) -> None:
+    with pytest.raises(ConfigException, match="no credentials that can be used: its command"):
+        await configuration(_written(tmp_path, _command(shell)))
+
+
+async def test_credentials_of_a_command_are_used(tmp_path: Path) -> None:
+    kind = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential"}
+    given = json.dumps({**kind, "status": {"token": "sesame"}})
+    found = await configuration(_written(tmp_path, _command(f"echo '{given}'")))
+    assert found.api_key == {"BearerToken": "Bearer sesame"}
+
+
+async def test_who_names_no_credentials_asks_without_any(tmp_path: Path) -> None:
+    found = await configuration(_written(tmp_path, "{}"))
+    assert not found.api_key
 
 
 async def test_data_that_is_no_base64_is_told(tmp_path: Path) -> None:

@@ -88,7 +88,10 @@ def test_however_much_is_wrong_a_refusal_is_of_a_size_to_be_read() -> None:
     many = tuple(problem(f"spec.routes[{i}]", "x" * 5000) for i in range(1000))
     answer = refused("u-1", many)
     assert len(answer) < 128 * 1024
-    assert response(answer)["status"]["message"].startswith("1000 errors: ")
+    status = response(answer)["status"]
+    assert status["message"].startswith("1000 errors: ")
+    causes = status["details"]["causes"]  # all that kubectl shows
+    assert causes[-1]["message"].startswith(f"{1000 - (len(causes) - 1)} more errors")
 
 
 def test_warnings_are_short_and_few_and_say_how_many_there_are_beside() -> None:
