@@ -21,9 +21,15 @@ class Backoff:
         self._limit = limit
         self._random = random or Random()
         self._failures = 0
+        self._away = False
 
-    def next(self, retry_after: float = 0.0) -> float:
-        """Seconds to wait after one more failure, at least what the server asked for."""
+    def next(self, retry_after: float = 0.0, *, away: bool = False) -> float:
+        """Seconds to wait after one more failure, at least what the server asked for. One that was
+        ``away`` and answers again is not left alone for as long as one that is away.
+        """
+        if self._away and not away:
+            self._failures = 0
+        self._away = away
         full = min(self._limit, self._first * 2.0 ** min(self._failures, 20))
         self._failures += 1
         return max(retry_after, full * self._random.uniform(0.5, 1.0))

@@ -89,7 +89,13 @@ class EventWriter:
         told = self._series.tell(what, item.about.name, self._clock())
         try:
             async with asyncio.timeout(REQUEST_S):
-                await self._write(item, told)
+                try:
+                    await self._write(item, told)
+                except ApiError as error:
+                    if error.status != 404 or told.count == 1:
+                        raise
+                    self._series.forget(what)  # somebody deleted it
+                    await self._write(item, self._series.tell(what, item.about.name, self._clock()))
         except (ApiError, TimeoutError) as error:
             self._series.forget(what)
             if (left_out := self._log_limit.take("", self._clock())) is not None:

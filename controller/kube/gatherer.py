@@ -99,7 +99,9 @@ class Gatherer:
             if name == self._own or not name.startswith(self._prefix):
                 continue
             if isinstance(each, Gone):
-                self._forget(name)
+                self._revisions.pop(name, None)
+                if not self._peers.missed(name, self._clock()):
+                    self._forget(name)
                 continue
             self._revisions[name] = revision_of(mapping(each.body.get("metadata")))
             if changed := self._peers.take(name, self._read(name, each.body), self._clock()):
@@ -122,9 +124,9 @@ class Gatherer:
     async def sweep(self) -> None:
         """Count those no more who are silent; their reports are nobody else's to remove."""
         for name in self._peers.expired(self._clock()):
-            revision = self._revisions.get(name, 0)
+            revision = self._revisions.get(name)
             self._forget(name)
-            if self._leads():
+            if revision is not None and self._leads():
                 await self._delete(name, revision)
 
     async def _delete(self, name: str, revision: int) -> None:

@@ -142,12 +142,17 @@ class Lease:
         self._election.saw(record, self._clock())
 
     async def _write(self, record: Record) -> None:
-        """In place of what was read; 409 if that has changed since."""
+        """In place of what was read, also if somebody deleted it; 409 if it has changed since."""
         spec = msgspec.to_builtins(record)
         body, self._body = self._body, None
         if body is not None:
-            self._body = await self._api.send("PUT", self._path, {**body, "spec": spec})
-            return
+            try:
+                self._body = await self._api.send("PUT", self._path, {**body, "spec": spec})
+            except ApiError as error:
+                if error.status != 404:
+                    raise
+            else:
+                return
         api = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease"}
         new = {**api, "metadata": self._metadata, "spec": spec}
         self._body = await self._api.send("POST", self._where, new)

@@ -18,10 +18,11 @@ class Name(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """An object that is new or different."""
+    """An object that is new or different. ``listed``: a listing says so, which counts anyway."""
 
     name: Name
     body: Body
+    listed: bool = False
 
 
 class Gone(NamedTuple):
@@ -61,7 +62,7 @@ class Mirror:
             if version == known:
                 return None
         self._versions[name] = version
-        return Seen(name, body)
+        return Seen(name, body, listed=self._listed is not None)
 
     def deleted(self, body: Body) -> Gone | None:
         """A DELETED event; None if the object is unknown, or was made anew since."""

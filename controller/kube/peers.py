@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 EXPIRES_S = 15.0
 """Seconds without a sign of life after which a replica counts no more."""
 
+REPEATS_S = 6.0
+"""Seconds within which a replica that lives repeats a report that somebody deleted."""
+
 
 @dataclass(slots=True)
 class _Peer:
@@ -43,6 +46,16 @@ class Peers:
         known = before.report.tallies
         told = known.keys() | report.tallies.keys()
         return {each for each in told if known.get(each) != report.tallies.get(each)}
+
+    def missed(self, name: str, now: float) -> bool:
+        """Its report is gone; whether it still counts. Unless it was emptied before it went, the
+        replica did not remove it, and repeats it soon.
+        """
+        peer = self._peers.get(name)
+        if peer is None or not peer.report.proxies:
+            return False
+        peer.heard = min(peer.heard, now + REPEATS_S - EXPIRES_S)
+        return True
 
     def drop(self, name: str) -> bool:
         """A replica is gone, with its proxies; whether it counted. That may be about any object,

@@ -95,7 +95,8 @@ class Publisher:
         self._spoke = -inf
         self._stirred = -inf
         self._patient_until = -inf
-        self._backoff = Backoff()
+        # Longer, and an API server that is back would find us counted no more.
+        self._backoff = Backoff(limit=BEAT_S)
         self._failing = False
         self._wake = asyncio.Event()
 
@@ -161,8 +162,12 @@ class Publisher:
 
     async def _publish(self, encoded: str) -> None:
         self._spoke = self._clock()
-        self._beats += 1
         self._stands = True
+        if await self._done(self._put(self._body(encoded))):
+            self._published = encoded
+
+    def _body(self, encoded: str) -> dict[str, object]:
+        self._beats += 1
         metadata = {
             "name": self._name,
             "namespace": self._instance.namespace,
@@ -170,8 +175,7 @@ class Publisher:
             "annotations": {BEAT: f"{self._start}-{self._beats}"},
         }
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
-        if await self._done(self._put({**body, "binaryData": {KEY: encoded}})):
-            self._published = encoded
+        return {**body, "binaryData": {KEY: encoded}}
 
     async def _put(self, body: Mapping[str, object]) -> None:
         try:
@@ -186,8 +190,11 @@ class Publisher:
             self._stands, self._published = False, ""
 
     async def _delete(self) -> None:
+        """Emptied before: one that goes with its proxies in it was deleted by somebody else."""
+        path = f"{self._where}/{self._name}"
         try:
-            await self._api.send("DELETE", f"{self._where}/{self._name}")
+            await self._api.send("PUT", path, self._body(Report(0, {}).encode()))
+            await self._api.send("DELETE", path)
         except ApiError as error:
             if error.status != 404:
                 raise
@@ -207,7 +214,8 @@ class Publisher:
 
     def _failed(self, error: ApiError) -> bool:
         self._published = ""
-        self._patient_until = self._clock() + self._backoff.next(error.retry_after)
+        away = not error.status or error.status >= 500
+        self._patient_until = self._clock() + self._backoff.next(error.retry_after, away=away)
         if not self._failing:
             self._failing = True
             next_step = NEXT_STEPS.get(error.status, EXPECTED)

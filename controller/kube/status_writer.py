@@ -36,7 +36,11 @@ SETTLING_S = 0.1
 APART_S = 0.5
 """Seconds between two writes of one object."""
 
-RATES: Mapping[Urgency, float] = {Urgency.PROBLEM: 20.0, Urgency.STATE: 50.0, Urgency.NUMBERS: 10.0}
+RATES: Mapping[Urgency, float] = {
+    Urgency.PROBLEM: 100.0,
+    Urgency.STATE: 50.0,
+    Urgency.NUMBERS: 10.0,
+}
 """Writes a second, after quiet five seconds' worth at once: each urgency has a lane of its own."""
 
 IN_FLIGHT = 8
@@ -54,6 +58,11 @@ sooner; who moves to another replica is counted again when that one has reported
 YOUNG_S = 30.0
 """Seconds for which a process that has just begun does not say that proxies are gone: they are on
 their way to it. An Envoy waits as long at most before it connects again.
+"""
+
+HEARING_S = 3.5
+"""Seconds for which a new leader writes only problems: so long may one that led until now take to
+see that it does no more (2.4), and to report what its proxies say.
 """
 
 LOG_RATE = 1 / 600.0
@@ -127,6 +136,7 @@ class StatusWriter:
         self._unreachable = Backoff()
         self._paused = clock()
         self._grown_up = clock() + YOUNG_S
+        self._informed = clock()
         self._since: dict[Identity, float] = {}
         self._unkept: dict[Identity, Status] = {}
         self._log_limit = LogLimit(LOG_RATE)
@@ -140,8 +150,12 @@ class StatusWriter:
         return len(self._queue)
 
     def begin(self) -> None:
-        """Look at every object: this replica leads now."""
+        """Look at every object: this replica leads now, and so the API server answers."""
         self._writing = True
+        self._unreachable.reset()
+        self._failures.clear()
+        self._paused = self._clock()
+        self._informed = self._paused + HEARING_S
         for identity in self._written:
             self._queue.put(identity, self._clock())
         self._wake.set()
@@ -212,10 +226,13 @@ class StatusWriter:
         """When it is certain that what is to be said does not pass. A problem is."""
         transitions = job.update.transitions
         passing = [PATIENCE.get(each.condition.reason, 0.0) for each in transitions if each.passes]
-        if not passing or job.update.urgency is Urgency.PROBLEM:
+        if job.update.urgency is Urgency.PROBLEM:
             self._since.pop(job.identity, None)
             return now
-        certain = self._since.setdefault(job.identity, now) + max(passing)
+        if not passing:
+            self._since.pop(job.identity, None)
+            return self._informed
+        certain = max(self._since.setdefault(job.identity, now) + max(passing), self._informed)
         lost = any(each.is_loss for each in transitions)
         return max(certain, self._grown_up) if lost else certain
 
@@ -307,7 +324,8 @@ class StatusWriter:
         now = self._clock()
         if error.status in {0, 429, 503}:
             if now >= self._paused:
-                self._paused = now + self._unreachable.next(error.retry_after)
+                away = error.status != 429
+                self._paused = now + self._unreachable.next(error.retry_after, away=away)
                 self._queue.pause(self._paused)
             return self._paused - now
         if error.status >= 500:

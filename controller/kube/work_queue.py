@@ -68,3 +68,4 @@ class WorkQueue(Generic[Key]):
         self._due.clear()
         self._order.clear()
         self._resting.clear()
+        self._paused = -inf

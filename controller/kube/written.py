@@ -66,7 +66,7 @@ class WrittenStatuses:
             self._objects.pop(identity, None)
             self.changed(identity)
         else:
-            self.put(kind, identity, news.body)
+            self.put(kind, identity, news.body, certain=news.listed)
 
     def put(self, kind: Kind, identity: Identity, body: Body, *, certain: bool = False) -> None:
         """This is what the API server has. Without ``certain`` what is older than what is known

@@ -29,3 +29,11 @@ def test_success_begins_anew() -> None:
 def test_a_thousand_failures_are_no_overflow() -> None:
     backoff = Backoff()
     assert all(backoff.next() <= 30.0 for _ in range(5000))
+
+
+def test_a_server_that_was_away_and_answers_again_is_asked_soon() -> None:
+    backoff = Backoff()
+    away = [backoff.next(away=True) for _ in range(9)]
+    assert away[-1] > 10.0
+    assert backoff.next(1.0) == 1.0
+    assert backoff.next() <= 0.4

@@ -185,3 +185,15 @@ async def test_a_lease_that_cannot_be_read_is_left_alone() -> None:
             assert not first.leads
     assert len(logs) == 1
     assert api.objects[PATH]["spec"] == spec
+
+
+async def test_a_lease_that_somebody_deleted_is_made_anew_by_its_leader() -> None:
+    api, clock = FakeApi(), Clock()
+    with capture_logs() as logs:
+        async with candidate(api, clock) as first:
+            await asyncio.wait_for(first.begun(), PATIENCE_S)
+            api.objects.clear()
+            await looks(api, 4)
+            assert first.leads
+            assert holder(api).startswith("a_")
+    assert [each["event"] for each in logs] == ["leader.elected", "leader.lost"]

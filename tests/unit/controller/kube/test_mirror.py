@@ -24,7 +24,8 @@ def test_a_list_tells_what_is_new_different_and_gone() -> None:
     mirror = listed(thing("same", 1), thing("changed", 2), thing("gone", 3))
     mirror.begin()
     assert mirror.seen(thing("same", 1)) is None
-    assert mirror.seen(thing("changed", 9)) == Seen(Name("n", "changed"), thing("changed", 9))
+    changed = Seen(Name("n", "changed"), thing("changed", 9), listed=True)
+    assert mirror.seen(thing("changed", 9)) == changed
     assert mirror.end() == [Gone(Name("n", "gone"))]
 
 

@@ -13,7 +13,7 @@ from meltemi.controller.kube.api import Api, ApiError
 from meltemi.controller.kube.gatherer import Gatherer
 from meltemi.controller.kube.instance import Instance
 from meltemi.controller.kube.mirror import Gone, Name, Seen
-from meltemi.controller.kube.peers import EXPIRES_S
+from meltemi.controller.kube.peers import EXPIRES_S, REPEATS_S
 from meltemi.controller.kube.publisher import APART_S, BEAT_S, KEY, Publisher
 from meltemi.controller.kube.report import Report
 from meltemi.controller.objects import Identity
@@ -155,6 +155,25 @@ async def test_a_report_that_is_refused_is_said_once_and_tried_again() -> None:
     assert "configmaps" in logs[0]["next_step"]
 
 
+async def test_a_report_is_emptied_before_it_is_removed(world: World) -> None:
+    await world.until(lambda: world.report is not None)
+    world.needed = False
+    await world.until(lambda: world.report is None)
+    assert [method for method, _ in world.api.requests[-2:]] == ["PUT", "DELETE"]
+
+
+async def test_a_server_that_was_away_for_long_has_the_report_soon_after() -> None:
+    world = World()
+    world.api.refuse = [ApiError(503, "503 the server is away")] * 10
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(world.publisher.run())
+        for left in reversed(range(10)):
+            await world.until(lambda left=left: len(world.api.refuse) <= left)  # type: ignore[misc]
+            world.now += BEAT_S
+        await world.until(lambda: world.report is not None)
+        running.cancel()
+
+
 # -- the leader's side -----------------------------------------------------------------------------
 
 
@@ -192,9 +211,31 @@ async def test_reports_of_others_count_and_our_own_and_strangers_do_not() -> Non
     assert len(leader.gatherer) == 2
     assert leader.gatherer.tally(RULE) == Tally(1, acked=2)
     assert leader.heard == [{RULE}, {RULE}]
+    await leader.hear("meltemi-report-b", Report(0, {}).encode())
     leader.gatherer.deliver([Gone(Name("system", "meltemi-report-b"))])
+    assert len(leader.gatherer) == 1
     assert leader.gatherer.tally(RULE) == Tally(1, acked=1)
     assert leader.heard[-1] is None
+
+
+async def test_a_report_that_somebody_deleted_counts_until_it_is_repeated() -> None:
+    leader = Leader()
+    report = Report(1, {RULE: Tally(1, nacked=1)}).encode()
+    gone = Gone(Name("system", "meltemi-report-b"))
+    await leader.hear("meltemi-report-b", report)
+    leader.gatherer.deliver([gone])
+    leader.now += REPEATS_S - 1.0
+    await leader.gatherer.sweep()
+    assert leader.gatherer.tally(RULE) == Tally(1, nacked=1)
+    await leader.hear("meltemi-report-b", report)
+    leader.now += REPEATS_S
+    await leader.gatherer.sweep()
+    assert len(leader.gatherer) == 1
+    leader.gatherer.deliver([gone])
+    leader.now += REPEATS_S
+    await leader.gatherer.sweep()
+    assert leader.gatherer.tally(RULE) is None
+    assert leader.heard == [{RULE}, None]
 
 
 async def test_a_report_that_nobody_repeats_counts_no_more_and_is_removed() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -112,7 +113,9 @@ class World:
 
 
 @asynccontextmanager
-async def writing(world: World) -> AsyncGenerator[StatusWriter]:
+async def writing(
+    world: World, clock: Callable[[], float] = monotonic
+) -> AsyncGenerator[StatusWriter]:
     writer = StatusWriter(
         cast("Api", world),
         world.written,
@@ -120,6 +123,7 @@ async def writing(world: World) -> AsyncGenerator[StatusWriter]:
         lambda: world.leads,
         told=world.told,
         counted=world.outcomes.append,
+        clock=clock,
     )
     world.written.changed = writer.look
     async with asyncio.TaskGroup() as tasks:
@@ -144,6 +148,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(status_writer, "SETTLING_S", 0.01)
     monkeypatch.setattr(status_writer, "APART_S", 0.05)
     monkeypatch.setattr(status_writer, "YOUNG_S", 0.0)
+    monkeypatch.setattr(status_writer, "HEARING_S", 0.0)
     monkeypatch.setattr(status_writer, "PATIENCE", {"Pending": 0.2, "NoProxies": 0.3})
 
 
@@ -437,3 +442,53 @@ async def test_a_young_process_waits_for_proxies_and_for_nothing_else(
         while writer.waiting != 1:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert sorted(world.writes) == ["new", "refused"]
+
+
+async def outcomes(world: World, number: int) -> None:
+    """So many writes have ended, though the clock stands still."""
+    async with asyncio.timeout(PATIENCE_S):
+        while len(world.outcomes) < number:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+
+
+async def test_a_new_leader_writes_only_problems_until_others_may_have_reported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(status_writer, "HEARING_S", 3.0)
+    world, now = World(), 1000.0
+    for name, proxies in (("fewer", 1), ("refused", 1), ("well", 2)):
+        refused = programmed(refused=name == "well", proxies=2)
+        world.put(name, msgspec.to_builtins(refused))
+        world.wanted[identity(name)] = programmed(refused=name == "refused", proxies=proxies)
+    async with writing(world, lambda: now) as writer:
+        await outcomes(world, 1)
+        await asyncio.sleep(0.05)  # the others would be next
+        assert world.writes == ["refused"]
+        now += 3.1
+        writer.look(identity("well"))  # wakes it
+        await outcomes(world, 3)
+    assert sorted(world.writes) == ["fewer", "refused", "well"]
+
+
+async def test_five_hundred_problems_wait_for_nothing() -> None:
+    world = World()
+    for number in range(500):
+        world.put(f"x{number}")
+        world.wanted[identity(f"x{number}")] = programmed(refused=True)
+    async with writing(world, lambda: 1000.0):
+        await outcomes(world, 500)
+    assert len(world.writes) == 500
+
+
+async def test_who_leads_again_does_not_wait_for_what_failed_before() -> None:
+    world = World()
+    world.put("x")
+    world.wanted[identity("x")] = programmed()
+    world.refuse = [ApiError(503, "503 the server is away")]
+    async with writing(world, lambda: 1000.0) as writer:
+        await outcomes(world, 1)
+        assert world.outcomes == [Outcome.FAILED]
+        writer.end()
+        writer.begin()
+        await outcomes(world, 2)
+    assert world.outcomes == [Outcome.FAILED, Outcome.WRITTEN]

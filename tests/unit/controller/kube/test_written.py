@@ -62,6 +62,16 @@ def test_what_comes_late_does_not_replace_what_was_answered_unless_it_is_certain
     assert found.revision == 2
 
 
+def test_what_a_listing_says_counts_though_its_version_is_older() -> None:
+    written = WrittenStatuses()
+    take(written, rule(5, {"observedGeneration": 5}))
+    listed = Seen(Name("shop", "cart"), rule(2, {"observedGeneration": 2}), listed=True)
+    written.take(RULE, IDENTITY, listed)
+    found = written.get(IDENTITY)
+    assert found is not None
+    assert (found.revision, found.read_status()) == (2, {"observedGeneration": 2})
+
+
 def test_whoever_listens_hears_of_each_difference() -> None:
     written = WrittenStatuses()
     heard: list[Identity] = []
