@@ -135,7 +135,16 @@ EVENTS: Mapping[str, Entry] = {
         ("host", "port", "traceback"),
         "A protocol's plugin raised; the last good configuration of that service stays.",
     ),
-    "finding.appeared": Entry("warning", _FINDING, "Something is wrong that was not before."),
+    "finding.appeared": Entry(
+        "warning",
+        _FINDING,
+        "Something is wrong that was not before; at level info where its severity is info.",
+    ),
+    "findings.appeared": Entry(
+        "info",
+        ("code", "title", "count"),
+        "So many that are only information appeared together, and are not told one by one.",
+    ),
     "finding.resolved": Entry("info", ("code", "about"), "It is not wrong any more."),
     "proxy.connected": Entry("info", ("node", "stream", "identity"), "A stream was opened."),
     "proxy.denied": Entry(

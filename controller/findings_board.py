@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from meltemi.controller.findings import Finding, findings
+from meltemi.protocols.problem import CODES, Severity
 from meltemi.xds.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
 LOOKS = 2.0
 """How often a second it is looked again at what is wrong, because of what proxies say."""
+
+MOST = 20
+"""As many that are only information are told one by one when they appear together, of a code."""
 
 log: Any = structlog.get_logger("meltemi")
 
@@ -50,8 +55,7 @@ class FindingsBoard:
         self.current = findings(self._problems(), self._place)
         appeared = [finding for finding in self.current if finding not in before]
         resolved = before.difference(self.current)
-        for finding in appeared:
-            log.warning("finding.appeared", **finding.to_dict())
+        _tell(appeared)
         for finding in resolved:
             problem = finding.problem
             log.info("finding.resolved", code=problem.code, about=str(problem.about))
@@ -65,3 +69,15 @@ class FindingsBoard:
             self._looking = asyncio.get_running_loop().call_later(pause, self.look)
         else:
             self.look()
+
+
+def _tell(appeared: Collection[Finding]) -> None:
+    """Of what is only information there may be one for each port of a cluster."""
+    counts = Counter(each.problem.code for each in appeared if each.severity is Severity.INFO)
+    many = {code: number for code, number in counts.items() if number > MOST}
+    for finding in appeared:
+        if finding.problem.code not in many:
+            say = log.info if finding.severity is Severity.INFO else log.warning
+            say("finding.appeared", **finding.to_dict())
+    for code, number in many.items():
+        log.info("findings.appeared", code=code, title=CODES[code].title, count=number)
