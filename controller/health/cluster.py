@@ -17,7 +17,18 @@ from meltemi.controller.health.definitions import (
     definition_results,
     istio_results,
 )
+from meltemi.controller.health.installation import (
+    ABSENT,
+    FORBIDDEN,
+    MAKE,
+    OWN,
+    WATCHED,
+    deployment_results,
+    mounted,
+    presence,
+)
 from meltemi.controller.health.leading import lease_results, replica_results, reporters
+from meltemi.controller.health.result import error
 from meltemi.controller.health.rights import ACCOUNT, allowed, review, right_results, rights
 from meltemi.controller.health.running import Check, run
 from meltemi.controller.health.webhook import Registered, bundle, entry, webhook_results
@@ -49,7 +60,7 @@ LIMIT_S = 8.0
 PATIENCE_S = 3.0
 """Seconds for the webhook to answer."""
 
-ALL: tuple[Name, ...] = ("crds", "istio", "rbac", "webhook", "lease", "replicas")
+ALL: tuple[Name, ...] = ("installation", "crds", "istio", "rbac", "webhook", "lease", "replicas")
 """What can be looked at beside the API server itself."""
 
 _DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -84,6 +95,7 @@ class Cluster:
         self._answer: Answer | None = None
         self._reached = True
         self._looks: Mapping[Name, Callable[[], Awaitable[Iterable[Result]]]] = {
+            "installation": self._look_at_installation,
             "crds": self._look_at_definitions,
             "istio": self._look_at_istio,
             "rbac": self._look_at_rights,
@@ -116,6 +128,20 @@ class Cluster:
             return self._wall()
         return answer.time + self._wall() - answer.received
 
+    async def _look_at_installation(self) -> Iterable[Result]:
+        own = self._wish.namespace
+        results: list[Result] = []
+        for name, hint in {**dict.fromkeys(self._wish.watched, WATCHED), own: OWN}.items():
+            status, _ = await self._tried(f"/api/v1/namespaces/{name}")
+            results += presence("namespace", name, status, hint)
+        status, deployment = await self._tried(f"/apis/apps/v1/namespaces/{own}/deployments/{NAME}")
+        if status == FORBIDDEN:
+            return (*results, *presence("Deployment", NAME, status, ""))
+        for name in mounted(deployment):
+            status_of_secret, _ = await self._tried(f"/api/v1/namespaces/{own}/secrets/{name}")
+            results += presence("Secret", name, status_of_secret, MAKE)
+        return (*results, *deployment_results(None if status == ABSENT else deployment))
+
     async def _look_at_definitions(self) -> Iterable[Result]:
         names = [each.name for each in DEFINITIONS]
         found = await asyncio.gather(*(self._find(f"{_DEFINITIONS}/{name}") for name in names))
@@ -147,7 +173,19 @@ class Cluster:
         refused = [right for right, no in zip(asked, answers, strict=True) if no]
         pods = f"{ACCOUNT}{wish.namespace}:{NAME}"
         other = "" if who.startswith(ACCOUNT) else pods
-        return right_results(who, refused, len(asked), apply=self._granting(), other=other)
+        told = right_results(who, refused, len(asked), apply=self._granting(), other=other)
+        return (*await self._missing_account(), *told)
+
+    async def _missing_account(self) -> Iterable[Result]:
+        """Rights may be granted to an account that does not exist."""
+        if not self._user.startswith(ACCOUNT):
+            return ()
+        namespace, _, name = self._user.removeprefix(ACCOUNT).partition(":")
+        status, _ = await self._tried(f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}")
+        if name and status != ABSENT:
+            return ()
+        hint = f"correct --as, or create it: {self._granting()}"
+        return (error("rbac", f"there is no ServiceAccount {self._user}", hint, self._user),)
 
     def _granting(self) -> str:
         """The command that grants all of it."""
@@ -205,10 +243,19 @@ class Cluster:
         """None where there is nothing. Raises ApiError."""
         try:
             return await self._api.get(path)
-        except ApiError as error:
-            if error.status != 404:
+        except ApiError as refusal:
+            if refusal.status != ABSENT:
                 raise
             return None
+
+    async def _tried(self, path: str) -> tuple[int, Body]:
+        """The status and what is there, nothing where that is refused. Raises ApiError."""
+        try:
+            return 200, await self._api.get(path)
+        except ApiError as refusal:
+            if refusal.status not in {ABSENT, FORBIDDEN}:
+                raise
+            return refusal.status, {}
 
 
 async def _unanswered(url: str, trusted: bytes) -> str:

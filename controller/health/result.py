@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 Name = Literal[
     "api",
     "clock",
+    "installation",
     "crds",
     "istio",
     "rbac",

@@ -96,6 +96,15 @@ class Running(NamedTuple):
         return await python.tried("-m", "meltemi", "check", *options)
 
 
+async def pretend_that_pods_run(cluster: Installation) -> None:
+    """There is no kubelet here."""
+    where = f"--namespace={WISH.namespace}"
+    await cluster.kubectl.run("create", "secret", "generic", WISH.tls, where)
+    status = json.dumps({"status": {"replicas": 2, "readyReplicas": 2}})
+    patch = ("--subresource=status", "--type=merge", "-p", status)
+    await cluster.kubectl.run("patch", "deployment", NAME, where, *patch)
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def running(
     assets: Path, tmp_path_factory: pytest.TempPathFactory
@@ -106,6 +115,7 @@ async def running(
             installed(assets, tmp_path_factory.mktemp("check"), WISH) as cluster,
             cluster.replica("one") as replica,
         ):
+            await pretend_that_pods_run(cluster)
             # From the first review on, nobody writes rules that are not judged.
             await apply(cluster.admin, router("shop", "shop"))
 
@@ -128,10 +138,10 @@ async def test_an_installation_is_sound_from_outside_and_from_inside(running: Ru
     rows = json.loads(ran.out)
     outside = [row["check"] for row in rows if not row["server"]]
     inside = dict.fromkeys(row["check"] for row in rows if row["server"])
-    seen = ["api", "clock", "crds", "istio", "rbac", "webhook", "lease", "replicas"]
+    seen = ["api", "clock", "installation", "crds", "istio", "rbac", "webhook", "lease", "replicas"]
     assert outside == seen
     own = ["source", "ports", "certificates", "proxies"]
-    assert [*inside] == [each for each in seen if each != "crds"] + own
+    assert [*inside] == [each for each in seen if each not in {"installation", "crds"}] + own
     ports = {row["about"].split()[0] for row in rows if row["check"] == "ports"}
     assert ports == {"--xds", "--token-xds", "--webhook"}
     # Certificates of these tests last for a day.
@@ -154,6 +164,22 @@ async def test_a_definition_that_is_gone_is_an_error(running: Running) -> None:
     ran = await running.check()
     assert (ran.code, "1 error, 0 warnings" in ran.out) == (1, True)
     await running.apply("crds")
+    await running.until()
+
+
+async def test_a_namespace_and_an_account_that_do_not_exist_are_errors(running: Running) -> None:
+    ran = await running.check("--watch-namespace", "nope", "--as", f"{POD}s", "--webhook")
+    assert ran.code == 1
+    assert "there is no namespace nope" in ran.out
+    assert f"there is no ServiceAccount {POD}s" in ran.out
+
+
+async def test_a_secret_that_pods_wait_for_is_missed(running: Running) -> None:
+    where = f"--namespace={WISH.namespace}"
+    await running.cluster.kubectl.run("delete", "secret", WISH.tls, where)
+    text = await running.until(Line("installation", "error", f"Secret {WISH.tls}"))
+    assert text == f"there is no Secret {WISH.tls}"
+    await running.cluster.kubectl.run("create", "secret", "generic", WISH.tls, where)
     await running.until()
 
 

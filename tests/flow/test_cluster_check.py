@@ -185,3 +185,71 @@ async def test_a_webhook_at_a_url_that_hangs_is_not_waited_for(
     async with await asyncio.start_server(silent, LOOPBACK, port), api(said) as server:
         (found,) = of(await Cluster(server, WISH).look(("webhook",)), "webhook")
     assert found.text.endswith(f"nobody can write rules: {url}: no answer in 0.1 s")
+
+
+NAMESPACE = "/api/v1/namespaces/meltemi-system"
+DEPLOYMENT = "/apis/apps/v1/namespaces/meltemi-system/deployments/meltemi"
+
+
+def deployed(ready: int) -> dict[str, Any]:
+    volumes: list[dict[str, Any]] = [
+        {"emptyDir": {}},
+        {"secret": {"secretName": "tls"}},
+        {"secret": {"secretName": "b", "optional": True}},
+    ]
+    template = {"spec": {"volumes": volumes}}
+    return {"spec": {"replicas": 2, "template": template}, "status": {"readyReplicas": ready}}
+
+
+async def installation(said: dict[str, Said], wish: Wish = WISH) -> list[tuple[State, str]]:
+    async with api({"/version": VERSION, **said}) as server:
+        seen = await Cluster(server, wish).look(("installation",))
+    return [(each.state, each.text) for each in of(seen, "installation")]
+
+
+async def test_namespaces_that_do_not_exist_are_errors() -> None:
+    said: dict[str, Said] = {"/api/v1/namespaces/shop": {}, DEPLOYMENT: 404}
+    found = await installation(said, Wish(image="meltemi", watched=("shop", "nope")))
+    errors = [text for state, text in found if state is State.ERROR]
+    assert errors == ["there is no namespace nope", "there is no namespace meltemi-system"]
+
+
+@pytest.mark.parametrize(
+    ("ready", "state"), [(0, State.ERROR), (1, State.WARNING), (2, State.FINE)]
+)
+async def test_replicas_that_are_not_ready_are_told(ready: int, state: State) -> None:
+    secret = f"{NAMESPACE}/secrets/tls"
+    found = await installation({NAMESPACE: {}, DEPLOYMENT: deployed(ready), secret: {}})
+    assert found == [(state, f"{ready} of the 2 replicas that the Deployment wants are ready")]
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (404, (State.ERROR, "there is no Secret tls")),
+        (403, (State.WARNING, "whether there is a Secret tls may not be looked at")),
+    ],
+)
+async def test_a_secret_that_pods_wait_for_is_told(status: int, told: tuple[State, str]) -> None:
+    secret = f"{NAMESPACE}/secrets/tls"
+    found = await installation({NAMESPACE: {}, DEPLOYMENT: deployed(2), secret: status})
+    assert found[0] == told
+    assert len(found) == 2
+
+
+async def test_what_may_not_be_looked_at_of_an_installation_is_a_warning_each() -> None:
+    found = await installation({NAMESPACE: 403, DEPLOYMENT: 403})
+    assert [state for state, _ in found] == [State.WARNING] * 2
+
+
+async def test_an_account_that_does_not_exist_is_told_before_its_rights() -> None:
+    review = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+    user = "system:serviceaccount:meltemi-system:nobody"
+    said: dict[str, Said] = {"/version": VERSION, review: {"status": {"allowed": True}}}
+    async with api(said) as server:
+        absent, _ = of(await Cluster(server, WISH, user=user).look(("rbac",)), "rbac")
+    assert (absent.state, absent.text) == (State.ERROR, f"there is no ServiceAccount {user}")
+    said[f"{NAMESPACE}/serviceaccounts/nobody"] = {}
+    async with api(said) as server:
+        (found,) = of(await Cluster(server, WISH, user=user).look(("rbac",)), "rbac")
+    assert found.state is State.FINE
