@@ -35,6 +35,10 @@ UNREACHABLE = (
     "start it, or say with --kubeconfig and --context which one is meant; from a pod, let its "
     "network policy reach the API server"
 )
+AUTHORITY = (
+    "correct certificate-authority in the kubeconfig, which did not sign the server's certificate, "
+    "or the server's address, if it names another host"
+)
 UNKNOWN = "log in again, or give a kubeconfig whose credentials are valid; a token may be expired"
 
 
@@ -80,7 +84,9 @@ def api_results(answer: Answer) -> Iterator[Result]:
 def failed(refusal: ApiError) -> Result:
     """Of one that did not answer, or as it should not."""
     if refusal.status == 0:
-        return error("api", f"the API server cannot be reached: {refusal}", UNREACHABLE)
+        untrusted = "CERTIFICATE_VERIFY_FAILED" in str(refusal)
+        hint = AUTHORITY if untrusted else UNREACHABLE
+        return error("api", f"the API server cannot be reached: {refusal}", hint)
     if refusal.status in {401, 403}:
         return error("api", f"the API server does not know who asks: {refusal}", UNKNOWN)
     return error("api", f"the API server does not answer as it should: {refusal}", BUSY)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
@@ -237,6 +238,7 @@ async def configuration(kubeconfig: str = "", context: str = "") -> client.Confi
         else:
             return found
     what = kubeconfig or "what is named by KUBECONFIG, or ~/.kube/config,"
+    _require_content(kubeconfig)
     try:
         loader = await config.load_kube_config(
             kubeconfig or None, context=context or None, client_configuration=found
@@ -244,6 +246,8 @@ async def configuration(kubeconfig: str = "", context: str = "") -> client.Confi
     except (AttributeError, LookupError, TypeError, ValueError, YAMLError) as error:
         # It takes for granted that it is one.
         raise config.ConfigException(f"{what} is no kubeconfig: {error}") from error
+    except config.ConfigException as error:
+        raise config.ConfigException(f"{error}{_contexts(kubeconfig, context)}") from error
     if loader._user and not (found.api_key or found.cert_file):
         # The library only logs that a command failed, and we would be system:anonymous: refused
         # with 403 for good, which is no reason to read credentials again.
@@ -252,3 +256,28 @@ async def configuration(kubeconfig: str = "", context: str = "") -> client.Confi
             "kind that is not known"
         )
     return found
+
+
+def _require_content(kubeconfig: str) -> None:
+    """The library says of a file that is absent what is wrong with another one. Raises
+    ConfigException, and OSError where it cannot be read.
+    """
+    if not kubeconfig:
+        return
+    path = Path(kubeconfig).expanduser()
+    if not path.exists():
+        raise config.ConfigException(f"--kubeconfig {kubeconfig}: there is no such file")
+    if path.is_file() and not path.read_bytes().strip():
+        raise config.ConfigException(f"--kubeconfig {kubeconfig}: the file is empty")
+
+
+def _contexts(kubeconfig: str, context: str) -> str:
+    """What there is instead of a context that is none; empty where it is one, or none was named."""
+    if not context:
+        return ""
+    with suppress(config.ConfigException, AttributeError, LookupError, TypeError, ValueError):
+        listed: Any = config.list_kube_config_contexts(kubeconfig or None)[0]
+        names = [str(each["name"]) for each in listed]
+        if names and context not in names:
+            return f"; there is no context {context!r}, but {', '.join(names)}"
+    return ""

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from kubernetes.aio.config import ConfigException
 
+from meltemi.controller.health.apiserver import UNKNOWN
 from meltemi.controller.kube.api import Api, ApiError, configuration
 from meltemi.testing.fetching import UnavailableError
 from meltemi.testing.kube_binaries import kube_binaries
 from meltemi.xds.loopback import is_loopback
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ANSWER_S = 10.0
 """How long an API server may be silent."""
@@ -77,7 +80,6 @@ async def choose(wanted: Wanted) -> Choice:
     """
     if wanted.local:
         return _own("An API server of the demo's own")
-    _require_file(wanted.kubeconfig)
     # What it would warn of is told below.
     logging.getLogger("kubernetes").addHandler(logging.NullHandler())
     try:
@@ -106,12 +108,6 @@ def require_permission(url: str, *, yes: bool) -> None:
         )
 
 
-def _require_file(kubeconfig: str) -> None:
-    """The library says of one that is absent what is wrong with an empty one. Raises UsageError."""
-    if kubeconfig and not Path(kubeconfig).exists():
-        raise UsageError(f"--kubeconfig {kubeconfig}: there is no such file")
-
-
 def _own(said: str) -> Choice:
     return Choice(f"{said}, started on loopback", kube_binaries())
 
@@ -121,6 +117,11 @@ async def _version(cluster: Cluster, url: str) -> str:
     try:
         return str((await api.get("/version"))["gitVersion"])
     except ApiError as error:
+        if error.status == 401:
+            raise UsageError(
+                f"the API server {url} does not know who asks: {error}; {UNKNOWN}, or write "
+                "--local for one of the demo's own"
+            ) from error
         raise UnavailableError(
             f"the API server {url} does not answer: {error}; start it, or write --local for one of "
             "the demo's own"

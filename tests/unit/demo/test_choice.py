@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -100,6 +101,20 @@ async def test_an_api_server_that_does_not_answer_is_told(tmp_path: Path) -> Non
     path = kubeconfig(tmp_path, f"http://127.0.0.1:{free_port()}")
     with pytest.raises(UnavailableError, match=r"does not answer: .*; start it, or write --local"):
         await choose(Wanted(path))
+
+
+async def test_credentials_that_are_refused_are_told_as_check_tells_them(tmp_path: Path) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno")
+        await writer.drain()
+        writer.close()
+
+    port = free_port()
+    async with await asyncio.start_server(refuse, "127.0.0.1", port):
+        path = kubeconfig(tmp_path, f"http://127.0.0.1:{port}")
+        with pytest.raises(UsageError, match=r"does not know who asks: 401 no; log in again"):
+            await choose(Wanted(path))
 
 
 def test_others_are_told_which_cluster_it_is() -> None:

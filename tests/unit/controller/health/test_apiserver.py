@@ -55,6 +55,11 @@ def test_without_an_answer_it_says_what_is_the_matter(status: int, text: str) ->
     assert found.hint
 
 
+def test_a_certificate_that_nobody_trusts_leads_to_the_authority() -> None:
+    assert "certificate-authority" in failed(ApiError(0, "[SSL: CERTIFICATE_VERIFY_FAILED]")).hint
+    assert "certificate-authority" not in failed(ApiError(0, "Connection refused")).hint
+
+
 @pytest.mark.parametrize(
     ("ahead", "state"),
     [

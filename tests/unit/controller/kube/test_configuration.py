@@ -21,7 +21,7 @@ def outside_of_a_pod(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"text", b"[1, 2]", b"a: b: c", b"\xff\xfe\xfa", b"clusters: 1", b"users: [1]", b"{}"],
+    [b"text", b"[1, 2]", b"a: b: c", b"\xff\xfe\xfa", b"clusters: 1", b"users: [1]", b"{}"],
 )
 async def test_a_file_of_any_other_content_is_told_to_be_none(
     tmp_path: Path, content: bytes
@@ -80,3 +80,19 @@ contexts: [{name: here, context: {cluster: here, user: me}}]
 """)
     with pytest.raises(ConfigException, match="is no kubeconfig"):
         await configuration(str(path))
+
+
+async def test_a_file_that_is_absent_or_empty_is_told_as_that(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with pytest.raises(ConfigException, match=f"--kubeconfig {path}: there is no such file"):
+        await configuration(str(path))
+    path.touch()
+    with pytest.raises(ConfigException, match=f"--kubeconfig {path}: the file is empty"):
+        await configuration(str(path))
+
+
+async def test_a_context_that_is_none_is_told_with_those_that_there_are(tmp_path: Path) -> None:
+    path = _written(tmp_path, "{token: sesame}")
+    with pytest.raises(ConfigException, match="there is no context 'there', but here"):
+        await configuration(path, "there")
+    assert (await configuration(path, "here")).host == "https://127.0.0.1"
