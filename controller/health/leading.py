@@ -75,9 +75,7 @@ def replica_results(written: Mapping[str, float], now: float) -> Iterator[Result
         text = f"not heard of for more than {EXPIRES_S:.0f} s: {listed(late)}"
         yield warning("replicas", text, LOOK)
     else:
-        others = {0: "no other replica", 1: "one other replica"}
-        count = others.get(len(written), f"{len(written)} other replicas")
-        yield fine("replicas", f"beside the leader there is {count}")
+        yield fine("replicas", f"replicas that report to a leader: {len(written) or 'none'}")
 
 
 def version_results(versions: Mapping[str, str]) -> Iterator[Result]:

@@ -37,7 +37,7 @@ manifests = typer.Typer(
 
 Namespace = Annotated[str, typer.Option(metavar="NAME", help="Where Meltemi runs.")]
 Image = Annotated[
-    str, typer.Option(metavar="IMAGE", help="What it runs.  [meltemi: and this version]")
+    str | None, typer.Option(metavar="IMAGE", help="What it runs.  [meltemi: and this version]")
 ]
 Replicas = Annotated[int, typer.Option(metavar="NUMBER", help="How many of it run.")]
 Watched = Annotated[
@@ -78,7 +78,7 @@ def _add(name: str, description: str) -> None:
 
     def command(
         namespace: Namespace = "meltemi-system",
-        image: Image = "",
+        image: Image = None,
         replicas: Replicas = 2,
         watch_namespace: Watched = None,
         webhook: Webhook = None,
@@ -94,7 +94,7 @@ def _add(name: str, description: str) -> None:
 
         try:
             wish = Wish(
-                image=image or f"meltemi:{version('meltemi')}",
+                image=f"meltemi:{version('meltemi')}" if image is None else image,
                 namespace=namespace,
                 replicas=replicas,
                 watched=tuple(dict.fromkeys(watch_namespace or ())),

@@ -90,6 +90,7 @@ def test_a_namespace_that_is_named_twice_has_one_role(run: Run) -> None:
     [
         (("--secret", "redis"), "--secret is 'redis': write NAMESPACE/NAME"),
         (("--namespace", "A"), "'A' is not the name of a namespace"),
+        (("--image", ""), "'' is no image: write its name as a registry has it"),
     ],
 )
 def test_what_cannot_be_is_told(run: Run, options: tuple[str, ...], said: str) -> None:

@@ -70,7 +70,8 @@ def test_replicas_that_report_are_counted_and_a_silent_one_is_a_warning() -> Non
     (one,) = replica_results({"a": NOW - 6}, NOW)
     (late,) = replica_results({"a": NOW, "b": NOW - 30, "c": NOW}, NOW)
     assert [each.state for each in (alone, one, late)] == [*(State.FINE,) * 2, State.WARNING]
-    assert alone.text == "beside the leader there is no other replica"
+    assert alone.text == "replicas that report to a leader: none"
+    assert one.text == "replicas that report to a leader: 1"
     assert late.text == "not heard of for more than 15 s: b"
 
 
