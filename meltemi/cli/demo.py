@@ -44,6 +44,7 @@ def demo(
         fail("--local, --kubeconfig, --context, --namespace and --yes go with --kube")
     if local and there:
         fail("--local is a cluster of the demo's own: drop --kubeconfig, --context and --yes")
+    _require_name(namespace)
     try:
         from meltemi.demo import Wanted, main
 
@@ -54,3 +55,14 @@ def demo(
             raise
         fail(f"the demo needs {error.name}, which is not installed: pip install 'meltemi[demo]'")
     raise typer.Exit(code)
+
+
+def _require_name(namespace: str) -> None:
+    """Before anything is started, for which a name that no cluster takes would be too late."""
+    from meltemi.controller.manifests.wish import NAME, Wish
+
+    if namespace:
+        try:
+            Wish(image=NAME, namespace=namespace)
+        except ValueError as error:
+            fail(str(error))
