@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.usage import KIB, Usage
 from benchmarks.xds.load import Load, Options
-from meltemi.controller.crds import DEFINITIONS
+from meltemi.controller.crds.definitions import DEFINITIONS
 from meltemi.controller.kube.api import Api, ApiError
-from meltemi.controller.presets import DEFAULT
+from meltemi.controller.offline.presets import DEFAULT
 from meltemi.testing import admin_page
 from meltemi.testing.ports import LOOPBACK, Address, free_ports
 from meltemi.testing.process import ServerProcess

@@ -26,7 +26,7 @@ from meltemi.controller.kube.kinds import WATCHED
 from meltemi.controller.kube.reflector import PAGE
 from meltemi.controller.sources import Synced
 from meltemi.controller.sources.kube import KubeSource
-from meltemi.controller.store import Store
+from meltemi.controller.store.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,7 +21,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 
 from meltemi.controller.nodes import profile
-from meltemi.controller.offline import read_path
+from meltemi.controller.offline.offline import read_path
 from meltemi.controller.settings import Settings
 from meltemi.protocols.registry import load
 from meltemi.protocols.types import type_table

@@ -26,11 +26,11 @@ import meltemi.controller
 from benchmarks.xds.product import Memory
 from benchmarks.xds.rules import Rules
 from meltemi.controller import collector
-from meltemi.controller.conditions import Type
-from meltemi.controller.objects import Identity
 from meltemi.controller.plane import ControlPlane
 from meltemi.controller.settings import Settings
-from meltemi.controller.status_board import StatusBoard
+from meltemi.controller.statuses.board import StatusBoard
+from meltemi.controller.statuses.conditions import Type
+from meltemi.controller.store.objects import Identity
 from meltemi.protocols.registry import load
 from meltemi.xds.resource import CLUSTER, ENDPOINT, LISTENER
 from meltemi.xds.response_cache import ResponseCache

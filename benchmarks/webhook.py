@@ -19,9 +19,9 @@ import aiohttp
 
 from meltemi.controller.decode import decode
 from meltemi.controller.http_server import listening, quiet
-from meltemi.controller.objects import Upsert
 from meltemi.controller.settings import Settings
-from meltemi.controller.store import Store
+from meltemi.controller.store.objects import Upsert
+from meltemi.controller.store.store import Store
 from meltemi.controller.webhook.certificates import Action, carry_out
 from meltemi.controller.webhook.judge import Judge
 from meltemi.controller.webhook.review import parse

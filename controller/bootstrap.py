@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from meltemi.controller.client_tls import secret_files, transport_socket
 from meltemi.controller.client_token import token_service
-from meltemi.controller.hosts import canonical_ip
 from meltemi.controller.nodes import profile
+from meltemi.controller.store.hosts import canonical_ip
 from meltemi.protocols.naming import RUNTIME_LAYER
 from meltemi.protocols.registry import Registry
 from meltemi.xds.wire import Node

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from meltemi.controller.hosts import canonical_ip
+from meltemi.controller.store.hosts import canonical_ip
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

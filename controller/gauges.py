@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from meltemi.controller.findings import Finding
     from meltemi.controller.metrics import Reading
-    from meltemi.controller.objects import Identity
     from meltemi.controller.sources import Followed
+    from meltemi.controller.store.objects import Identity
     from meltemi.xds.peer import Peer
     from meltemi.xds.session import Session
     from meltemi.xds.status import Status

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from meltemi.controller.holdoff import HoldOff
-    from meltemi.controller.objects import Change
-    from meltemi.controller.store import Store
-    from meltemi.controller.turnover import Turnover
+    from meltemi.controller.store.objects import Change
+    from meltemi.controller.store.store import Store
+    from meltemi.controller.store.turnover import Turnover
     from meltemi.protocols.compiler import Compiler
     from meltemi.protocols.group import Group, GroupKey
 

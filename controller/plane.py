@@ -22,14 +22,14 @@ from meltemi.controller.log_limit import LogLimit
 from meltemi.controller.loop import Loop
 from meltemi.controller.metrics import Metrics
 from meltemi.controller.nodes import LONGEST_ID, profile
-from meltemi.controller.presets import preset
+from meltemi.controller.offline.presets import preset
 from meltemi.controller.proxies import refusal_problems
 from meltemi.controller.redaction import Redactor
 from meltemi.controller.roster import Roster
 from meltemi.controller.sources import Synced
-from meltemi.controller.status_board import StatusBoard
-from meltemi.controller.store import Store
-from meltemi.controller.turnover import Turnover
+from meltemi.controller.statuses.board import StatusBoard
+from meltemi.controller.store.store import Store
+from meltemi.controller.store.turnover import Turnover
 from meltemi.protocols.compiler import Compiler
 from meltemi.protocols.group import NOWHERE
 from meltemi.protocols.types import type_table

@@ -9,7 +9,7 @@ import grpc
 import grpc.aio
 from google.protobuf import json_format
 
-from meltemi.controller.presets import type_urls
+from meltemi.controller.offline.presets import type_urls
 from meltemi.testing.xds_client import (
     Response,
     delta_request,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
-from meltemi.controller.presets import preset
+from meltemi.controller.offline.presets import preset
 from meltemi.protocols.registry import load
 from meltemi.protocols.types import type_table
 from meltemi.testing.xds_client import Response, delta_request, read_delta

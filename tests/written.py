@@ -6,8 +6,8 @@ from textwrap import dedent
 from typing import TYPE_CHECKING, TypeVar
 
 from meltemi.controller.decode import Unnamed, decode
-from meltemi.controller.objects import Decoded, Invalid, Upsert
 from meltemi.controller.sources.documents import Document, read_documents
+from meltemi.controller.store.objects import Decoded, Invalid, Upsert
 
 if TYPE_CHECKING:
     from meltemi.controller.decode import Outcome

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from benchmarks.xds.world import to_line
 from meltemi.controller.nodes import profile
-from meltemi.controller.offline import read_text
-from meltemi.controller.presets import preset
+from meltemi.controller.offline.offline import read_text
+from meltemi.controller.offline.presets import preset
 from meltemi.controller.settings import Settings
 from meltemi.protocols.registry import load
 from meltemi.xds.resource import CLUSTER, ENDPOINT, LISTENER, RUNTIME

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from meltemi.controller.decode import decode
-from meltemi.controller.objects import Upsert
 from meltemi.controller.plane import ControlPlane
 from meltemi.controller.settings import Settings
 from meltemi.controller.sources import Synced
+from meltemi.controller.store.objects import Upsert
 from meltemi.protocols.registry import load
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 
-    from meltemi.controller.objects import Change
     from meltemi.controller.sources import Event, Followed, Place
+    from meltemi.controller.store.objects import Change
     from meltemi.protocols.problem import Problem
 
 

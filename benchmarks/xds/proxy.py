@@ -8,7 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from benchmarks.xds.wanted import wanted
-from meltemi.controller.presets import PRESETS, type_urls
+from meltemi.controller.offline.presets import PRESETS, type_urls
 from meltemi.xds._pb import discovery_pb2 as pb
 from meltemi.xds.resource import CLUSTER, LISTENER, TypeUrl
 

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from meltemi.controller.admin.access import Grant
     from meltemi.controller.health.replica import ReplicaHealth
-    from meltemi.controller.objects import Identity
     from meltemi.controller.plane import ControlPlane
     from meltemi.controller.proxies import Member
+    from meltemi.controller.store.objects import Identity
     from meltemi.protocols.group import GroupKey
 
 

@@ -26,7 +26,7 @@ from meltemi.controller.decode.serviceentry import EntryObject, service_entry
 from meltemi.controller.decode.virtual_schema import VirtualObject
 from meltemi.controller.decode.virtualservice import virtual_service
 from meltemi.controller.decode.workloadentry import WorkloadObject, workload_entry
-from meltemi.controller.objects import Decoded, Identity, Invalid, Upsert, Value
+from meltemi.controller.store.objects import Decoded, Identity, Invalid, Upsert, Value
 from meltemi.protocols.model import Ref
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from meltemi.controller.decode.metadata import Metadata
     from meltemi.controller.decode.notes import Notes
-    from meltemi.controller.objects import Value
+    from meltemi.controller.store.objects import Value
 
 _WORD = re.compile(r"[a-z0-9]{1,15}")
 """What a port's name can say between two hyphens."""

@@ -16,8 +16,8 @@ from meltemi.controller.decode.kafka_keys import API_KEYS, MAX_API_KEY
 from meltemi.controller.decode.kubernetes import HEAD, NO_IP, WRONG
 from meltemi.controller.decode.schema import Spec
 from meltemi.controller.decode.values import PortNumber, host_of
-from meltemi.controller.hosts import canonical_ip, flaw
-from meltemi.controller.objects import HostEndpoints, HostPods
+from meltemi.controller.store.hosts import canonical_ip, flaw
+from meltemi.controller.store.objects import HostEndpoints, HostPods
 from meltemi.protocols.model import Endpoint, Kafka, KafkaBroker, Port, Ref, Service
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from meltemi.controller.decode.metadata import Metadata
     from meltemi.controller.decode.notes import Notes
-    from meltemi.controller.objects import Value
+    from meltemi.controller.store.objects import Value
 
 PROTOCOL, PORT_NAME = "kafka", "tcp-kafka"
 DEFAULT_PORT = 9092

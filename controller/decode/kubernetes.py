@@ -12,8 +12,8 @@ from msgspec import field
 from meltemi.controller.decode.ports import WrittenPort, ports
 from meltemi.controller.decode.schema import Spec
 from meltemi.controller.decode.values import PortNumber
-from meltemi.controller.hosts import canonical_ip, flaw, service_host
-from meltemi.controller.objects import HostEndpoints, Node, Pod, Slice, SliceEndpoint
+from meltemi.controller.store.hosts import canonical_ip, flaw, service_host
+from meltemi.controller.store.objects import HostEndpoints, Node, Pod, Slice, SliceEndpoint
 from meltemi.protocols.model import Discovery, Endpoint, Locality, Secret, Service
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from meltemi.controller.decode.metadata import Metadata
     from meltemi.controller.decode.notes import Notes
-    from meltemi.controller.objects import Value
+    from meltemi.controller.store.objects import Value
 
 NO_IP = "MEL0203"
 WRONG = "MEL0102"

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from meltemi.controller.decode.metadata import Metadata
     from meltemi.controller.decode.notes import Notes
-    from meltemi.controller.objects import Value
+    from meltemi.controller.store.objects import Value
 
 WEIGHTS = "MEL0304"
 

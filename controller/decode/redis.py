@@ -18,7 +18,7 @@ from meltemi.controller.decode.values import (
     hosts_of,
     seconds,
 )
-from meltemi.controller.hosts import canonical_ip, expand, flaw
+from meltemi.controller.store.hosts import canonical_ip, expand, flaw
 from meltemi.protocols.model import (
     Destination,
     Matcher,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from meltemi.controller.decode.metadata import Metadata
     from meltemi.controller.decode.notes import Notes
-    from meltemi.controller.objects import Value
+    from meltemi.controller.store.objects import Value
 
 UNREACHABLE = "MEL0310"
 KEY, AUTH, SETTINGS = "key", "auth", "settings"

@@ -12,8 +12,8 @@ from meltemi.controller.decode.ports import WrittenPort, ports
 from meltemi.controller.decode.schema import Spec
 from meltemi.controller.decode.values import PortNumber, locality_of
 from meltemi.controller.decode.workloadentry import WorkloadSpec
-from meltemi.controller.hosts import canonical_ip, flaw
-from meltemi.controller.objects import HostEndpoints, HostSelector, SelectedPort
+from meltemi.controller.store.hosts import canonical_ip, flaw
+from meltemi.controller.store.objects import HostEndpoints, HostSelector, SelectedPort
 from meltemi.protocols.model import Discovery, Endpoint, Service
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from meltemi.controller.decode.metadata import Metadata
     from meltemi.controller.decode.notes import Notes
-    from meltemi.controller.objects import Value
+    from meltemi.controller.store.objects import Value
     from meltemi.protocols.model import Port
 
 NO_IP = "MEL0203"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from msgspec import Meta
 
 from meltemi.controller.decode.schema import Spec
-from meltemi.controller.hosts import expand, flaw
+from meltemi.controller.store.hosts import expand, flaw
 from meltemi.protocols.model import Locality
 
 if TYPE_CHECKING:

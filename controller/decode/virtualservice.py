@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from meltemi.controller.decode.virtual_routes import routes
 from meltemi.controller.decode.virtual_schema import MESH
-from meltemi.controller.hosts import expand, flaw
+from meltemi.controller.store.hosts import expand, flaw
 from meltemi.protocols.model import Rule
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from meltemi.controller.decode.metadata import Metadata
     from meltemi.controller.decode.notes import Notes
     from meltemi.controller.decode.virtual_schema import VirtualObject, VirtualSpec
-    from meltemi.controller.objects import Value
+    from meltemi.controller.store.objects import Value
 
 NOT_OURS = "MEL0111"
 

@@ -9,15 +9,15 @@ from msgspec import field
 from meltemi.controller.decode.kubernetes import HEAD
 from meltemi.controller.decode.schema import Spec
 from meltemi.controller.decode.values import Count, PortNumber, locality_of
-from meltemi.controller.hosts import canonical_ip, flaw
-from meltemi.controller.objects import Workload
+from meltemi.controller.store.hosts import canonical_ip, flaw
+from meltemi.controller.store.objects import Workload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from meltemi.controller.decode.metadata import Metadata
     from meltemi.controller.decode.notes import Notes
-    from meltemi.controller.objects import Value
+    from meltemi.controller.store.objects import Value
 
 NO_IP = "MEL0203"
 

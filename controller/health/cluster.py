@@ -9,7 +9,7 @@ from time import monotonic, time
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from meltemi.controller.crds import DEFINITIONS
+from meltemi.controller.crds.definitions import DEFINITIONS
 from meltemi.controller.health.apiserver import Answer, api_results, clock_results, failed
 from meltemi.controller.health.definitions import (
     ISTIO,

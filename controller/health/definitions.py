@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from meltemi.controller.crds import DEFINITIONS, OURS, VERSION
+from meltemi.controller.crds.definitions import DEFINITIONS, OURS, VERSION
 from meltemi.controller.health.result import error, fine, listed, warning
 from meltemi.controller.kube.kinds import WATCHED
 from meltemi.controller.kube.mirror import mapping, mappings
@@ -12,7 +12,7 @@ from meltemi.controller.kube.mirror import mapping, mappings
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from meltemi.controller.crds import Definition
+    from meltemi.controller.crds.definitions import Definition
     from meltemi.controller.health.result import Result
     from meltemi.controller.kube.mirror import Body
 

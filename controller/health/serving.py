@@ -8,7 +8,7 @@ from meltemi.controller.health.definitions import APPLY, ISTIO_GROUP
 from meltemi.controller.health.result import error, fine, listed, warning
 from meltemi.controller.kube.kinds import WATCHED
 from meltemi.controller.kube.state import State as Following
-from meltemi.controller.presets import PRESETS
+from meltemi.controller.offline.presets import PRESETS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

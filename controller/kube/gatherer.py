@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from meltemi.controller.kube.instance import Instance
     from meltemi.controller.kube.mirror import Body
     from meltemi.controller.kube.reflector import News
-    from meltemi.controller.objects import Identity
-    from meltemi.controller.tally import Tally
+    from meltemi.controller.statuses.tally import Tally
+    from meltemi.controller.store.objects import Identity
 
 log: Any = structlog.get_logger("meltemi")
 

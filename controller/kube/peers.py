@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from meltemi.controller.kube.report import Report
 
 if TYPE_CHECKING:
-    from meltemi.controller.objects import Identity
-    from meltemi.controller.tally import Tally
+    from meltemi.controller.statuses.tally import Tally
+    from meltemi.controller.store.objects import Identity
 
 EXPIRES_S = 15.0
 """Seconds without a sign of life after which a replica counts no more."""

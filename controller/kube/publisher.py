@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from meltemi.controller.kube.api import Api
     from meltemi.controller.kube.instance import Instance
-    from meltemi.controller.objects import Identity
-    from meltemi.controller.tally import Tally
+    from meltemi.controller.statuses.tally import Tally
+    from meltemi.controller.store.objects import Identity
 
 log: Any = structlog.get_logger("meltemi")
 

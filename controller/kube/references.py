@@ -13,7 +13,7 @@ from meltemi.protocols.model import RedisSettings, RedisUpstream, SecretRef
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from meltemi.controller.objects import Identity, Value
+    from meltemi.controller.store.objects import Identity, Value
 
 MOST = 100
 """Secrets that are followed in a namespace: each takes a connection of its own, and whoever may

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from meltemi.controller.objects import Identity
-from meltemi.controller.status_board import GROUP_OF
-from meltemi.controller.tally import Tally, Words
+from meltemi.controller.statuses.board import GROUP_OF
+from meltemi.controller.statuses.tally import Tally, Words
+from meltemi.controller.store.objects import Identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

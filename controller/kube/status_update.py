@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from meltemi.controller.conditions import Reason, Type
 from meltemi.controller.kube.mirror import mappings
+from meltemi.controller.statuses.conditions import Reason, Type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from meltemi.controller.crds_status import Condition, Status
+    from meltemi.controller.crds.status import Condition, Status
     from meltemi.controller.kube.mirror import Body
 
 OURS = frozenset(Type)

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 
-from meltemi.controller.conditions import Reason
 from meltemi.controller.kube.api import MERGE_PATCH, ApiError
 from meltemi.controller.kube.backoff import Backoff
 from meltemi.controller.kube.mirror import mapping
 from meltemi.controller.kube.status_update import Urgency, update
 from meltemi.controller.kube.work_queue import WorkQueue
 from meltemi.controller.log_limit import LogLimit
-from meltemi.controller.objects import Identity
+from meltemi.controller.statuses.conditions import Reason
+from meltemi.controller.store.objects import Identity
 from meltemi.xds.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from meltemi.controller.crds_status import Status
+    from meltemi.controller.crds.status import Status
     from meltemi.controller.kube.api import Api
     from meltemi.controller.kube.mirror import Body
     from meltemi.controller.kube.status_update import Transition, Update

@@ -14,13 +14,13 @@ from meltemi.controller.kube.status_writer import Outcome, StatusWriter
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from meltemi.controller.crds_status import Status
+    from meltemi.controller.crds.status import Status
     from meltemi.controller.kube.api import Api
     from meltemi.controller.kube.instance import Instance
     from meltemi.controller.kube.lease import Lease
     from meltemi.controller.kube.written import WrittenStatuses
-    from meltemi.controller.objects import Identity
-    from meltemi.controller.status_board import StatusBoard
+    from meltemi.controller.statuses.board import StatusBoard
+    from meltemi.controller.store.objects import Identity
 
 GATHERING_S = 0.05
 """Seconds in which what proxies answer is taken together."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from meltemi.controller.kube.references import MOST
 from meltemi.controller.kube.state import State
-from meltemi.controller.objects import Identity
+from meltemi.controller.store.objects import Identity
 from meltemi.protocols.problem import Problem
 
 if TYPE_CHECKING:

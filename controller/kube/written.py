@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from meltemi.controller.crds import DEFINITIONS
+from meltemi.controller.crds.definitions import DEFINITIONS
 from meltemi.controller.kube.mirror import Gone, identify, mapping
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from meltemi.controller.kube.kinds import Kind
     from meltemi.controller.kube.mirror import Body
     from meltemi.controller.kube.reflector import News
-    from meltemi.controller.objects import Identity
+    from meltemi.controller.store.objects import Identity
 
 _WITH_STATUS = {(each.group, each.kind) for each in DEFINITIONS if each.decoded is not None}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from meltemi.controller.crds import DEFINITIONS
+from meltemi.controller.crds.definitions import DEFINITIONS
 from meltemi.controller.manifests.manifest import Manifest
 from meltemi.controller.manifests.network import network
 from meltemi.controller.manifests.rbac import rbac

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from meltemi.controller.crds import DEFINITIONS, VERSION
+from meltemi.controller.crds.definitions import DEFINITIONS, VERSION
 from meltemi.controller.manifests.manifest import Manifest, metadata
 from meltemi.controller.manifests.ports import PORTS
 from meltemi.controller.manifests.rules import WEBHOOK_SECRET

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
-    from meltemi.controller.objects import Change
+    from meltemi.controller.store.objects import Change
     from meltemi.protocols.problem import Problem
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from meltemi.controller.decode.schema import as_list, as_mapping
-from meltemi.controller.objects import FILE
 from meltemi.controller.sources.yaml_reader import Parsed, Unreadable, parse
+from meltemi.controller.store.objects import FILE
 from meltemi.protocols.model import Ref
 from meltemi.protocols.problem import Problem
 

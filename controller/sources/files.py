@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from meltemi.controller.objects import FILE
 from meltemi.controller.sources import SourceError, Synced
 from meltemi.controller.sources.documents import MAX_FILE, too_large
 from meltemi.controller.sources.folder import Folder
 from meltemi.controller.sources.watch import Watch
+from meltemi.controller.store.objects import FILE
 from meltemi.protocols.model import Ref
 from meltemi.protocols.problem import Problem
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator
     from pathlib import Path
 
-    from meltemi.controller.objects import Change
     from meltemi.controller.sources import Event, Followed, Place
     from meltemi.controller.sources.folder import Content, Reading
+    from meltemi.controller.store.objects import Change
 
 UNREADABLE = "MEL0101"
 SUFFIXES = (".yaml", ".yml", ".json")

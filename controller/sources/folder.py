@@ -17,9 +17,9 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, TypeAlias
 
 from meltemi.controller.decode import Unnamed, decode, is_read
-from meltemi.controller.objects import Change, Delete, Identity, Invalid, Upsert, identity_of
 from meltemi.controller.sources import Place
 from meltemi.controller.sources.documents import Broken, read_documents
+from meltemi.controller.store.objects import Change, Delete, Identity, Invalid, Upsert, identity_of
 from meltemi.protocols.problem import Problem
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from meltemi.controller.kube.reflector import Reflector
 from meltemi.controller.kube.state import State
 from meltemi.controller.kube.trouble import crowded, resource_of, trouble
 from meltemi.controller.kube.written import WrittenStatuses
-from meltemi.controller.objects import Delete, Identity, Invalid, identity_of
 from meltemi.controller.sources import Followed, SourceError, Synced
+from meltemi.controller.store.objects import Delete, Identity, Invalid, identity_of
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from meltemi.controller.kube.kinds import Kind
     from meltemi.controller.kube.reflector import News
-    from meltemi.controller.objects import Change
     from meltemi.controller.sources import Event, Place
+    from meltemi.controller.store.objects import Change
     from meltemi.protocols.problem import Problem
 
 log: Any = structlog.get_logger("meltemi")

@@ -17,7 +17,7 @@ import structlog
 from meltemi.controller.decode import decode
 from meltemi.controller.findings import findings
 from meltemi.controller.kube.mirror import mapping
-from meltemi.controller.objects import Upsert
+from meltemi.controller.store.objects import Upsert
 from meltemi.controller.webhook.review import sentence
 from meltemi.protocols.model import Rule
 from meltemi.protocols.problem import Severity
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from meltemi.controller.decode import Outcome
-    from meltemi.controller.objects import Decoded
+    from meltemi.controller.store.objects import Decoded
     from meltemi.controller.webhook.review import Request
     from meltemi.protocols.problem import Problem
 

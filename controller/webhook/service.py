@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     import uvicorn
     from kubernetes.aio.client import Configuration
 
-    from meltemi.controller.objects import Decoded
     from meltemi.controller.plane import ControlPlane
     from meltemi.controller.settings import Settings
+    from meltemi.controller.store.objects import Decoded
     from meltemi.controller.webhook.judge import Trying, Verdict
     from meltemi.controller.webhook.keeper import Certificates
     from meltemi.protocols.registry import Registry

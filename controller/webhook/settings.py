@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from meltemi.controller.hosts import DOMAIN, canonical_ip, flaw
+from meltemi.controller.store.hosts import DOMAIN, canonical_ip, flaw
 from meltemi.controller.webhook.registration import FAIL, IGNORE
 
 if TYPE_CHECKING:

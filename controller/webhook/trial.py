@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from meltemi.controller.nodes import profile
-from meltemi.controller.objects import Upsert
-from meltemi.controller.offline import namespaces
-from meltemi.controller.presets import preset
-from meltemi.controller.store import Store
+from meltemi.controller.offline.offline import namespaces
+from meltemi.controller.offline.presets import preset
+from meltemi.controller.store.objects import Upsert
+from meltemi.controller.store.store import Store
 from meltemi.protocols.compiler import Compiler
 from meltemi.protocols.group import NOWHERE
 from meltemi.protocols.model import Application, Rule
@@ -18,8 +18,8 @@ from meltemi.protocols.routing import destinations
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-    from meltemi.controller.objects import Decoded
     from meltemi.controller.settings import Settings
+    from meltemi.controller.store.objects import Decoded
     from meltemi.protocols.model import Endpoint, Mesh
     from meltemi.protocols.problem import Problem
     from meltemi.protocols.registry import Registry

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from meltemi.cli.route_reports import Report
-    from meltemi.controller.route_cases import Mistake
-    from meltemi.controller.route_tests import Verdict
+    from meltemi.controller.offline.route_cases import Mistake
+    from meltemi.controller.offline.route_tests import Verdict
 
 # What XML 1.0 cannot hold, even escaped.
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -12,8 +12,8 @@ from meltemi.cli.output import Exit, OutputOption, fail, note, print_data, print
 from meltemi.cli.validate import plural
 
 if TYPE_CHECKING:
-    from meltemi.controller.explanation import Explanation
-    from meltemi.controller.offline import Offline
+    from meltemi.controller.offline.explanation import Explanation
+    from meltemi.controller.offline.offline import Offline
 
 
 def explain(
@@ -39,8 +39,8 @@ def explain(
     offline = read(path)
     from dataclasses import replace
 
-    from meltemi.controller import explanation
-    from meltemi.controller.hosts import expand
+    from meltemi.controller.offline import explanation
+    from meltemi.controller.store.hosts import expand
 
     key = group_key(offline, node, preset)
     key = key if namespace is None else replace(key, namespace=namespace)

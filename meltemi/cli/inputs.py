@@ -13,7 +13,7 @@ from meltemi.cli.output import fail
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from meltemi.controller.offline import Offline
+    from meltemi.controller.offline.offline import Offline
     from meltemi.protocols.group import GroupKey
     from meltemi.xds.wire import Node
 
@@ -35,7 +35,8 @@ PresetOption = Annotated[
 def read(path: str) -> Offline:
     """Everything in PATH; the command ends here if there is nothing to read."""
     from meltemi.cli.plugins import registry
-    from meltemi.controller import offline, settings
+    from meltemi.controller import settings
+    from meltemi.controller.offline import offline
     from meltemi.controller.sources import SourceError
     from meltemi.controller.sources.documents import MAX_FILE
 
@@ -64,8 +65,8 @@ def group_key(offline: Offline, node_file: Path | None, preset: str | None) -> G
 
 
 def _node(node_file: Path | None, name: str | None) -> Node:
-    from meltemi.controller.offline import NodeFileError, parse_node
-    from meltemi.controller.presets import DEFAULT, UnknownPresetError, preset
+    from meltemi.controller.offline.offline import NodeFileError, parse_node
+    from meltemi.controller.offline.presets import DEFAULT, UnknownPresetError, preset
 
     if node_file is not None and name is not None:
         fail("--node and --preset exclude each other: give one of them")

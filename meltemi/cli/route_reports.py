@@ -14,8 +14,8 @@ from meltemi.cli.validate import plural
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from meltemi.controller.route_cases import Mistake
-    from meltemi.controller.route_tests import Coverage, Difference, RouteId, Verdict
+    from meltemi.controller.offline.route_cases import Mistake
+    from meltemi.controller.offline.route_tests import Coverage, Difference, RouteId, Verdict
     from meltemi.controller.sources import Place
     from meltemi.protocols.model import Ref
 

@@ -14,8 +14,8 @@ from meltemi.cli.output import Exit, fail, print_data
 
 if TYPE_CHECKING:
     from meltemi.cli.route_reports import Report
-    from meltemi.controller.offline import Offline
-    from meltemi.controller.route_cases import Reading
+    from meltemi.controller.offline.offline import Offline
+    from meltemi.controller.offline.route_cases import Reading
     from meltemi.protocols.group import Group, GroupKey
 
 Format = Literal["table", "json", "yaml", "junit", "github"]
@@ -56,7 +56,7 @@ def check_cases(
 
 
 def _cases(target: Path) -> Reading:
-    from meltemi.controller.route_cases import Reading, read_cases
+    from meltemi.controller.offline.route_cases import Reading, read_cases
     from meltemi.controller.sources.files import case_files, is_cases
 
     if not target.exists():
@@ -74,7 +74,7 @@ def _cases(target: Path) -> Reading:
 
 def _run(reading: Reading, offline: Offline, key: GroupKey, minimum: float | None) -> Report:
     from meltemi.cli.route_reports import Report
-    from meltemi.controller.route_tests import Examiner, coverage
+    from meltemi.controller.offline.route_tests import Examiner, coverage
 
     def group(namespace: str | None) -> Group:
         return offline.group(key if namespace is None else replace(key, namespace=namespace))

@@ -28,7 +28,7 @@ def validate(
     Each finding has a code, file, line, object, field, cause and next step.
     """
     offline = read(path)
-    from meltemi.controller.offline import compile_everything
+    from meltemi.controller.offline.offline import compile_everything
 
     compile_everything(offline)
     found = offline.findings()

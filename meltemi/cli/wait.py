@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from meltemi.cli.output import Format
     from meltemi.controller.admin.pages import ObjectRecord
-    from meltemi.controller.crds import Definition
+    from meltemi.controller.crds.definitions import Definition
 
 PAUSE = 0.2
 """Seconds between two questions."""
@@ -172,7 +172,7 @@ def _wanted(object: str, namespace: str, what: str, generation: int) -> Wanted:
 
 def _known(kind: str) -> Definition:
     """By the names that kubectl takes."""
-    from meltemi.controller.crds import DEFINITIONS
+    from meltemi.controller.crds.definitions import DEFINITIONS
 
     kinds = [each for each in DEFINITIONS if each.decoded is not None]
     names = {
@@ -186,7 +186,7 @@ def _known(kind: str) -> Definition:
 
 def _condition(what: str) -> tuple[str, str]:
     """The type and the status that are waited for."""
-    from meltemi.controller.conditions import Type
+    from meltemi.controller.statuses.conditions import Type
 
     word, _, rest = what.partition("=")
     written, _, status = rest.partition("=")

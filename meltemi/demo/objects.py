@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import yaml
 
-from meltemi.controller.crds import DEFINITIONS
+from meltemi.controller.crds.definitions import DEFINITIONS
 from meltemi.controller.kube.api import APPLY, JSON, ApiError
 from meltemi.controller.kube.kinds import SECRETS, WATCHED, Kind
 from meltemi.controller.sources.files import is_cases
-from meltemi.controller.status_board import GROUP_OF
+from meltemi.controller.statuses.board import GROUP_OF
 from meltemi.demo.choice import ClusterError
 from meltemi.demo.conditions import Standing
 

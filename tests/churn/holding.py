@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import betterproto2
 
 from meltemi.controller.nodes import profile
-from meltemi.controller.offline import parse_node, read_path
+from meltemi.controller.offline.offline import parse_node, read_path
 from meltemi.controller.proto_json import decode
 from meltemi.controller.settings import Settings
 from meltemi.protocols.naming import RUNTIME_LAYER

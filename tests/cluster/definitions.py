@@ -7,7 +7,7 @@ import itertools
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from meltemi.controller.crds import DEFINITIONS, VERSION
+from meltemi.controller.crds.definitions import DEFINITIONS, VERSION
 from tests.cluster.objects import apply
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from kubernetes.aio.client import ApiClient
 
-    from meltemi.controller.crds import Definition
+    from meltemi.controller.crds.definitions import Definition
     from tests.cluster.specimens import Object
 
 DEFINED_S = 30.0

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from meltemi.controller.kube.kinds import WATCHED
 from meltemi.controller.kube.state import State
-from meltemi.controller.objects import RESOURCE, Delete, Invalid, identity_of
 from meltemi.controller.sources import Synced
 from meltemi.controller.sources.kube import KubeSource
+from meltemi.controller.store.objects import RESOURCE, Delete, Invalid, identity_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from meltemi.controller.kube.kinds import Kind
     from meltemi.controller.kube.reflector import Reflector
-    from meltemi.controller.objects import Change
+    from meltemi.controller.store.objects import Change
     from meltemi.protocols.problem import Problem
 
 PATIENCE_S = 60.0

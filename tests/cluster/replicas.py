@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from meltemi.controller.crds import DEFINITIONS
+from meltemi.controller.crds.definitions import DEFINITIONS
 from meltemi.testing.control_plane import MeltemiProcess
 from meltemi.testing.ports import free_port
 from tests.cluster.apiserver import ApiServer

@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from meltemi.controller.crds import DEFINITIONS
+from meltemi.controller.crds.definitions import DEFINITIONS
 from meltemi.controller.manifests.parts import PARTS
 from meltemi.controller.manifests.wish import Wish
 from meltemi.controller.webhook.keeper import SECRET

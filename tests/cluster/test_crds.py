@@ -14,13 +14,13 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from meltemi.controller.crds import DEFINITIONS
-from meltemi.controller.crds_schema import PRESERVE
+from meltemi.controller.crds.definitions import DEFINITIONS
+from meltemi.controller.crds.schema import PRESERVE
 from meltemi.controller.decode import Unnamed, decode
 from meltemi.controller.decode.notes import MISSING, WRONG
 from meltemi.controller.decode.schema import as_list, as_mapping
 from meltemi.controller.kube.kinds import Kind
-from meltemi.controller.objects import Invalid
+from meltemi.controller.store.objects import Invalid
 from tests.cluster.apiserver import ApiServer
 from tests.cluster.conftest import administrator
 from tests.cluster.definitions import (
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from kubernetes.aio.client import ApiClient
 
-    from meltemi.controller.crds import Definition
+    from meltemi.controller.crds.definitions import Definition
     from meltemi.protocols.problem import Problem
 from tests.cluster.specimens import Object
 

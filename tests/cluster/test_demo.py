@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
-from meltemi.controller.crds import DEFINITIONS
+from meltemi.controller.crds.definitions import DEFINITIONS
 from meltemi.demo import Wanted, brokers, main, watch
 from meltemi.demo.cluster import ClusterRules
 from meltemi.demo.show import NOT_SEEN, SEEN

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from meltemi.controller.store import Store
+from meltemi.controller.store.store import Store
 from meltemi.protocols._pb.endpoint_pb2 import ClusterLoadAssignment
 from meltemi.protocols.model import Discovery
 from meltemi.xds.resource import ENDPOINT

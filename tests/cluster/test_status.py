@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
-from meltemi.controller.crds import DEFINITIONS
+from meltemi.controller.crds.definitions import DEFINITIONS
 from meltemi.testing.ports import LOOPBACK, free_port
 from meltemi.testing.standalone import standalone_envoy
 from tests.cluster.objects import apply, delete, entry, router, send

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 import yaml
 
-from meltemi.controller.crds import DEFINITIONS, VERSION
+from meltemi.controller.crds.definitions import DEFINITIONS, VERSION
 from meltemi.controller.kube.kinds import WATCHED
 from meltemi.controller.manifests import rules
 from meltemi.controller.manifests.webhook import webhook

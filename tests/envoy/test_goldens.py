@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from meltemi.controller.presets import PRESETS
+from meltemi.controller.offline.presets import PRESETS
 from meltemi.testing.envoy_binary import ENVOY_VERSIONS
 from meltemi.xds.resource import LISTENER, Key, Resource, content_version
 from tests import make

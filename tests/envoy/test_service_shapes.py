@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from meltemi.controller.offline import read_path
+from meltemi.controller.offline.offline import read_path
 from meltemi.controller.settings import Settings
 from meltemi.testing.dubbo import DubboClient, DubboServer
 from meltemi.testing.dubbo_wire import DubboCallError

@@ -13,7 +13,7 @@ import grpc.aio
 from google.protobuf import json_format
 
 from meltemi.controller.admin.server import serve_admin
-from meltemi.controller.presets import type_urls
+from meltemi.controller.offline.presets import type_urls
 from meltemi.testing.ports import LOOPBACK
 from meltemi.testing.standalone import embedded_meltemi
 from meltemi.xds._pb import discovery_pb2 as pb

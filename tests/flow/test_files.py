@@ -13,9 +13,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from meltemi.controller.decode import decode
-from meltemi.controller.objects import Delete, Invalid, Upsert
 from meltemi.controller.sources import Place, SourceError, Synced
 from meltemi.controller.sources.files import FilesSource
+from meltemi.controller.store.objects import Delete, Invalid, Upsert
 from meltemi.protocols.model import Ref
 from meltemi.protocols.problem import Problem
 

@@ -7,8 +7,8 @@ from copy import deepcopy
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from meltemi.controller.objects import Identity
 from meltemi.controller.proxies import describe
+from meltemi.controller.store.objects import Identity
 from tests.flow.test_statuses import ORDERS, SERVICE, Scene, rollout, rule, said, scene
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from benchmarks.xds.product import Memory
-from meltemi.controller.objects import Identity
 from meltemi.controller.plane import ControlPlane
 from meltemi.controller.settings import Settings
+from meltemi.controller.store.objects import Identity
 from meltemi.controller.tuning import Tuning
 from meltemi.protocols.model import Ref
 from meltemi.protocols.registry import load

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from meltemi.controller.objects import Identity
 from meltemi.controller.settings import Settings
+from meltemi.controller.store.objects import Identity
 from meltemi.controller.tuning import Tuning
 from meltemi.testing.standalone import embedded_meltemi
 from meltemi.xds.resource import CLUSTER, LISTENER
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
 
-    from meltemi.controller.crds_status import Condition, Status
+    from meltemi.controller.crds.status import Condition, Status
     from meltemi.testing.standalone import EmbeddedMeltemi
 
 PATIENCE = 20.0

@@ -10,13 +10,13 @@ import yaml
 
 from meltemi.controller.dump import dump, secrets_of
 from meltemi.controller.nodes import profile
-from meltemi.controller.offline import parse_node, read_path
-from meltemi.controller.presets import DEFAULT, PRESETS, preset, type_urls
+from meltemi.controller.offline.offline import parse_node, read_path
+from meltemi.controller.offline.presets import DEFAULT, PRESETS, preset, type_urls
 from meltemi.controller.settings import Settings
 from tests import make
 
 if TYPE_CHECKING:
-    from meltemi.controller.offline import Offline
+    from meltemi.controller.offline.offline import Offline
     from meltemi.protocols.group import Group
     from meltemi.xds.wire import Node
 

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meltemi.controller.decode import Unnamed, decode
-from meltemi.controller.objects import Delete, Invalid, Upsert
 from meltemi.controller.sources.documents import Document, read_documents
 from meltemi.controller.sources.folder import Folder
-from meltemi.controller.store import Store
+from meltemi.controller.store.objects import Delete, Invalid, Upsert
+from meltemi.controller.store.store import Store
 from meltemi.protocols.model import Mesh
 from meltemi.protocols.problem import CODES
 

@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meltemi.controller.decode import decode
-from meltemi.controller.objects import Change, Delete, Upsert
-from meltemi.controller.store import Store
+from meltemi.controller.store.objects import Change, Delete, Upsert
+from meltemi.controller.store.store import Store
 from meltemi.protocols.model import Dirty, Mesh
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from random import Random
 
-    from meltemi.controller.objects import Identity
+    from meltemi.controller.store.objects import Identity
 
 Key = TypeVar("Key")
 

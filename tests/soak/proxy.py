@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import grpc.aio
 
-from meltemi.controller.presets import preset
+from meltemi.controller.offline.presets import preset
 from meltemi.testing.xds_client import delta_request, read_delta
 from meltemi.xds._pb import discovery_pb2 as pb
 from meltemi.xds.resource import CLUSTER, ENDPOINT, LISTENER

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from meltemi.controller.nodes import profile
-from meltemi.controller.offline import Offline, compile_everything, read_text
-from meltemi.controller.presets import preset
+from meltemi.controller.offline.offline import Offline, compile_everything, read_text
+from meltemi.controller.offline.presets import preset
 from meltemi.controller.settings import Settings
 from meltemi.protocols.explain import decide
 from meltemi.protocols.model import MatchKind, Route

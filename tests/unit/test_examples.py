@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from meltemi.cli.app import app
 from meltemi.controller.nodes import profile
-from meltemi.controller.offline import Offline, compile_everything, read_path
-from meltemi.controller.presets import preset
+from meltemi.controller.offline.offline import Offline, compile_everything, read_path
+from meltemi.controller.offline.presets import preset
 from meltemi.controller.settings import Settings
 from meltemi.protocols.registry import load
 

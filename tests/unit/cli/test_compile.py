@@ -122,7 +122,7 @@ def test_a_node_file_says_where_the_proxy_listens_and_what_it_can(
 def test_a_node_file_may_be_in_either_case(
     run: Run, examples: Path, tmp_path: Path, name: str
 ) -> None:
-    from meltemi.controller.presets import type_urls
+    from meltemi.controller.offline.presets import type_urls
 
     urls = "typeUrls" if name[4] == "A" else "type_urls"
     major, minor = (

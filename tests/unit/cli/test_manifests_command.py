@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from meltemi.controller.crds import DEFINITIONS
+from meltemi.controller.crds.definitions import DEFINITIONS
 
 if TYPE_CHECKING:
     from tests.command import Run

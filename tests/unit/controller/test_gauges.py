@@ -8,8 +8,8 @@ from typing import Any
 from meltemi.controller.findings import findings
 from meltemi.controller.gauges import Present, Share, readings
 from meltemi.controller.kube.state import State
-from meltemi.controller.objects import Identity
 from meltemi.controller.sources import Followed
+from meltemi.controller.store.objects import Identity
 from meltemi.protocols.model import Ref
 from meltemi.protocols.problem import CODES, Problem
 from meltemi.testing.resources import RULES

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from meltemi.controller.holdoff import HoldOff
 from meltemi.controller.loop import Loop
-from meltemi.controller.objects import Decoded, Identity, Slice, SliceEndpoint, Upsert
-from meltemi.controller.store import Store
-from meltemi.controller.turnover import Turnover
+from meltemi.controller.store.objects import Decoded, Identity, Slice, SliceEndpoint, Upsert
+from meltemi.controller.store.store import Store
+from meltemi.controller.store.turnover import Turnover
 from meltemi.protocols.compiler import Compiler
 from meltemi.xds.resource import CLUSTER, ENDPOINT, Key
 from tests import make
@@ -20,7 +20,7 @@ from tests import make
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from meltemi.controller.objects import Value
+    from meltemi.controller.store.objects import Value
     from meltemi.protocols.group import Group
 
 FOREVER = 3600.0

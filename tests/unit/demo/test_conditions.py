@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from meltemi.controller.conditions import Facts, status
-from meltemi.controller.tally import Tally
+from meltemi.controller.statuses.conditions import Facts, status
+from meltemi.controller.statuses.tally import Tally
 from meltemi.demo.conditions import Standing, corrected_claim, told_on
 from meltemi.demo.story import BROKEN_CODE
 from meltemi.protocols.model import Ref

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from meltemi.controller.offline import compile_everything, read_path
+from meltemi.controller.offline.offline import compile_everything, read_path
 from meltemi.controller.settings import Settings
 from meltemi.demo import brokers
 from meltemi.demo.backends import PASSWORD

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meltemi.controller.objects import Identity
+from meltemi.controller.store.objects import Identity
 from meltemi.protocols.model import Application, Ref
 from tests.written import decoded, rejected, told, value
 

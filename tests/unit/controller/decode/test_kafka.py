@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meltemi.controller.objects import HostEndpoints, HostPods
+from meltemi.controller.store.objects import HostEndpoints, HostPods
 from meltemi.protocols.model import Kafka, Service
 from tests.written import decoded, problems, rejected, told
 

@@ -6,7 +6,7 @@ import pytest
 
 from meltemi.controller.decode import KINDS
 from meltemi.controller.kube.kinds import SECRETS, WATCHED
-from meltemi.controller.objects import Identity, Invalid, Upsert, identity_of
+from meltemi.controller.store.objects import Identity, Invalid, Upsert, identity_of
 from tests.written import decoded, outcomes, problems, rejected, told
 
 ROUTER = """\

@@ -9,7 +9,7 @@ from kubernetes.client import models
 
 from meltemi.controller.decode import kubernetes
 from meltemi.controller.decode.metadata import Metadata
-from meltemi.controller.objects import HostEndpoints, Node, Pod, Slice, SliceEndpoint
+from meltemi.controller.store.objects import HostEndpoints, Node, Pod, Slice, SliceEndpoint
 from meltemi.protocols.model import Discovery, Endpoint, Locality, Secret, Service
 from tests.written import decoded, rejected, told, value
 

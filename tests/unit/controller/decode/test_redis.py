@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meltemi.controller.objects import Invalid
+from meltemi.controller.store.objects import Invalid
 from meltemi.protocols.model import (
     Destination,
     Matcher,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meltemi.controller.objects import HostEndpoints, HostSelector, SelectedPort
+from meltemi.controller.store.objects import HostEndpoints, HostSelector, SelectedPort
 from meltemi.protocols.model import Endpoint, Locality, Service
 from tests.written import decoded, rejected, told, value
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meltemi.controller.objects import Workload
+from meltemi.controller.store.objects import Workload
 from meltemi.protocols.model import Locality
 from tests.written import decoded, rejected, told, value
 

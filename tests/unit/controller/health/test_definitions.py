@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from meltemi.controller.crds import DEFINITIONS
+from meltemi.controller.crds.definitions import DEFINITIONS
 from meltemi.controller.health.definitions import ISTIO, definition_results, istio_results
 from meltemi.controller.health.result import Result, State
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from structlog.testing import capture_logs
 
-from meltemi.controller.crds_status import Condition
+from meltemi.controller.crds.status import Condition
 from meltemi.controller.kube import event_writer
 from meltemi.controller.kube.api import Api, ApiError
 from meltemi.controller.kube.event_series import FORGOTTEN_S, KNOWN, EventSeries

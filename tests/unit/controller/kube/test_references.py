@@ -6,7 +6,7 @@ import pytest
 
 from meltemi.controller.kube.mirror import Name
 from meltemi.controller.kube.references import MOST, References, Turn
-from meltemi.controller.objects import Identity
+from meltemi.controller.store.objects import Identity
 from meltemi.protocols.model import RedisSettings, RedisUpstream, Ref, SecretRef
 
 A, B = (Identity("redis.aeraki.io", "RedisService", "n", name) for name in "ab")

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from meltemi.controller.kube.peers import EXPIRES_S, Peers
 from meltemi.controller.kube.report import LARGEST, Report, ReportError
-from meltemi.controller.objects import Identity
-from meltemi.controller.tally import Tally, Words
+from meltemi.controller.statuses.tally import Tally, Words
+from meltemi.controller.store.objects import Identity
 
 GROUP = "metaprotocol.aeraki.io"
 numbers = st.integers(0, 10_000)

@@ -16,8 +16,8 @@ from meltemi.controller.kube.mirror import Gone, Name, Seen
 from meltemi.controller.kube.peers import EXPIRES_S, REPEATS_S
 from meltemi.controller.kube.publisher import APART_S, BEAT_S, KEY, Publisher
 from meltemi.controller.kube.report import Report
-from meltemi.controller.objects import Identity
-from meltemi.controller.tally import Tally
+from meltemi.controller.statuses.tally import Tally
+from meltemi.controller.store.objects import Identity
 from tests.unit.controller.kube.api_server import FakeApi
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from meltemi.controller.crds_status import Condition, Rollout, Status
+from meltemi.controller.crds.status import Condition, Rollout, Status
 from meltemi.controller.kube.status_update import Transition, Urgency, update
 
 THEN, NOW = "2027-01-15T08:00:00Z", "2027-01-15T09:00:00Z"

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from meltemi.controller.crds_status import Condition, Rollout, Status
+from meltemi.controller.crds.status import Condition, Rollout, Status
 from meltemi.controller.kube import status_writer
 from meltemi.controller.kube.api import Api, ApiError
 from meltemi.controller.kube.kinds import WATCHED
@@ -19,7 +19,7 @@ from meltemi.controller.kube.mirror import Gone, Name, Seen
 from meltemi.controller.kube.status_update import Urgency
 from meltemi.controller.kube.status_writer import Outcome, StatusWriter
 from meltemi.controller.kube.written import Written, WrittenStatuses
-from meltemi.controller.objects import Identity
+from meltemi.controller.store.objects import Identity
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence

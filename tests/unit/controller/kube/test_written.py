@@ -7,7 +7,7 @@ from typing import Any
 from meltemi.controller.kube.kinds import WATCHED
 from meltemi.controller.kube.mirror import Gone, Name, Seen
 from meltemi.controller.kube.written import WrittenStatuses
-from meltemi.controller.objects import Identity
+from meltemi.controller.store.objects import Identity
 
 KINDS = {kind.kind: kind for kind in WATCHED}
 RULE = KINDS["MetaRouter"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from meltemi.controller.crds import DEFINITIONS
+from meltemi.controller.crds.definitions import DEFINITIONS
 from meltemi.controller.kube.kinds import SECRETS, WATCHED
 from meltemi.controller.manifests import rules
 from meltemi.controller.manifests.rbac import rbac

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from meltemi.controller.objects import Change, Delete, Identity, Invalid, Upsert
 from meltemi.controller.sources import Place
 from meltemi.controller.sources.folder import Folder
-from meltemi.controller.store import Store
+from meltemi.controller.store.objects import Change, Delete, Identity, Invalid, Upsert
+from meltemi.controller.store.store import Store
 from meltemi.protocols.model import Ref
 from meltemi.protocols.problem import Problem
 

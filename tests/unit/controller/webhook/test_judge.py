@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from typing import Literal
 
-    from meltemi.controller.objects import Decoded
+    from meltemi.controller.store.objects import Decoded
     from meltemi.controller.webhook.judge import Trying
 
 SPEC: dict[str, Any] = {

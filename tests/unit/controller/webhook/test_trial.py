@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from meltemi.controller.crds import DEFINITIONS
+from meltemi.controller.crds.definitions import DEFINITIONS
 from meltemi.controller.decode import decode
-from meltemi.controller.objects import Delete, Upsert, identity_of
-from meltemi.controller.offline import compile_everything, read_text
+from meltemi.controller.offline.offline import compile_everything, read_text
 from meltemi.controller.settings import Settings
-from meltemi.controller.store import Store
+from meltemi.controller.store.objects import Delete, Upsert, identity_of
+from meltemi.controller.store.store import Store
 from meltemi.controller.webhook.trial import LARGEST, PluginFailedError, Trial
 from meltemi.protocols.model import Rule
 from tests import make
 
 if TYPE_CHECKING:
-    from meltemi.controller.objects import Change, Decoded, Identity
+    from meltemi.controller.store.objects import Change, Decoded, Identity
     from meltemi.protocols.problem import Problem
 
 ROOT = Path(__file__).parents[4]

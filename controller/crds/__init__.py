@@ -1,0 +1,1 @@
+"""The definitions of our kinds, generated from the types that decode them."""

@@ -1,0 +1,1 @@
+"""What is live of each object, and what its status says of that."""

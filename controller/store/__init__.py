@@ -1,0 +1,1 @@
+"""Users' objects, folded into the mesh."""
