@@ -26,6 +26,12 @@ JSON_PATCH = "application/json-patch+json"
 APPLY = "application/apply-patch+yaml"
 """Content types of a request's body; the last is server-side apply, and takes JSON."""
 
+CREDENTIALS = (
+    "look whether the service account was deleted or made anew, its token is mounted and renewed, "
+    "or the user of the kubeconfig is still valid"
+)
+"""The next step after a 401."""
+
 CONNECT_S = 10.0
 IDLE_S = 75.0
 """Seconds of silence after which a connection counts as dead. On a busy server bookmarks come once
@@ -215,9 +221,10 @@ async def _error(answer: aiohttp.ClientResponse) -> ApiError:
     except (msgspec.DecodeError, AttributeError):
         message = text
     after = answer.headers.get("Retry-After", "")
+    said = str(message).strip().removeprefix(f"{answer.status} ")
     return ApiError(
         answer.status,
-        f"{answer.status} {str(message).strip()[:500]}",
+        f"{answer.status} {said[:500]}",
         float(after) if after.isdecimal() else 0.0,
     )
 

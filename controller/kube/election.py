@@ -16,10 +16,10 @@ from meltemi.controller.kube.timestamps import micro_time
 if TYPE_CHECKING:
     from random import Random
 
-DURATION_S = 15
+DURATION_S = 12
 """Seconds without a renewal after which others may take the lead."""
 
-RENEW_S = 10.0
+RENEW_S = 8.0
 """Seconds without a renewal after which the leader leads no more."""
 
 RETRY_S = 2.0

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import structlog
 
-from meltemi.controller.kube.api import ApiError
+from meltemi.controller.kube.api import CREDENTIALS, ApiError
 from meltemi.controller.kube.election import RENEW_S, Election, Record
 from meltemi.controller.kube.mirror import mapping
 
@@ -32,6 +32,7 @@ RESIGN_S = 2.0
 """Seconds that giving it back may take: others find out anyway, only later."""
 
 NEXT_STEPS = {
+    401: CREDENTIALS,
     403: "let the service account get, create and update leases in that namespace",
     404: "create the namespace, or name another one with MELTEMI_POD_NAMESPACE",
 }

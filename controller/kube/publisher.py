@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from meltemi.controller.kube.api import ApiError
+from meltemi.controller.kube.api import CREDENTIALS, ApiError
 from meltemi.controller.kube.backoff import Backoff
 from meltemi.controller.kube.report import Report
 
@@ -44,6 +44,7 @@ TICK_S = 0.5
 """Seconds between two looks at whether somebody else leads."""
 
 NEXT_STEPS = {
+    401: CREDENTIALS,
     403: "let the service account create, update and delete configmaps in that namespace",
     404: "create the namespace, or name another one with MELTEMI_POD_NAMESPACE",
 }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 
-from meltemi.controller.kube.api import MERGE_PATCH, ApiError
+from meltemi.controller.kube.api import CREDENTIALS, MERGE_PATCH, ApiError
 from meltemi.controller.kube.backoff import Backoff
 from meltemi.controller.kube.mirror import mapping
 from meltemi.controller.kube.status_update import Urgency, update
@@ -44,7 +44,7 @@ RATES: Mapping[Urgency, float] = {
 """Writes a second, after quiet five seconds' worth at once: each urgency has a lane of its own."""
 
 IN_FLIGHT = 8
-WRITE_S = 5.0
+WRITE_S = 3.0
 """Seconds that a write may take: less than what a leader that stopped leaves before the next."""
 
 HOPELESS_S = 60.0
@@ -69,6 +69,7 @@ LOG_RATE = 1 / 600.0
 MANAGER = {"fieldManager": "meltemi"}
 
 NEXT_STEPS = {
+    401: CREDENTIALS,
     403: "let the service account patch the status of this kind",
     404: "apply the definitions of this version of Meltemi (meltemi manifests crds): those in the "
     "cluster have no status",

@@ -175,13 +175,16 @@ def _known(kind: str) -> Definition:
     from meltemi.controller.crds.definitions import DEFINITIONS
 
     kinds = [each for each in DEFINITIONS if each.decoded is not None]
-    names = {
-        n: each for each in kinds for n in (each.kind.lower(), each.plural, each.name, *each.short)
-    }
+    names = {name: each for each in kinds for name in _names(each)}
     if kind.lower() not in names:
         known = ", ".join(each.kind.lower() for each in kinds)
         fail(f"objects of the kind {kind!r} have no status: write one of {known}")
     return names[kind.lower()]
+
+
+def _names(kind: Definition) -> tuple[str, ...]:
+    one = kind.kind.lower()
+    return one, kind.plural, kind.name, f"{one}.{kind.group}", *kind.short
 
 
 def _condition(what: str) -> tuple[str, str]:

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING
 
 import yaml
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from meltemi.testing.resources import RULES, cluster
+from meltemi.testing.resources import cluster
 from meltemi.testing.standalone import embedded_meltemi
-from meltemi.xds.dialect import Delta
 from meltemi.xds.peer import Identity, Peer
 from meltemi.xds.resource import CLUSTER
-from meltemi.xds.session import Acked, Nacked, Pushed, Session, Subscribed
-from meltemi.xds.snapshot import Snapshot
+from meltemi.xds.session import Acked, Nacked, Pushed, Subscribed
 from meltemi.xds.wire import Node
 from tests import make
+from tests.invented import invented
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from meltemi.controller.plane import ControlPlane
-    from meltemi.xds.stream import Stream
 
 PATIENCE = 60.0
 MANY = 1_000
@@ -62,21 +60,13 @@ def rules(count: int) -> str:
     return yaml.safe_dump_all([*wanted, *unknown])
 
 
-class Joined(NamedTuple):
-    """What is asked of a stream that is in a group."""
-
-    number: int
-    session: Session[Any]
-
-
 def talk(plane: ControlPlane, first: int, count: int) -> None:
     """Proxies with names that would break a label, which accept and refuse."""
     for number in range(first, first + count):
         name = f'edge-{number}"}} 1\nmeltemi_evil{{x="é'
         peer = Peer(f"ipv4:10.0.0.1:{number}", Identity("cluster.local", f"/ns/n{number}/sa/a"))
         plane.opened(number, Node(name, f"cluster-{number}", {}, version=(number, 1)), peer, 1.0)
-        session = Session(Delta(), RULES, Snapshot(), node_id=name, identifier="", drain=0.0)
-        plane.statuses.joined(make.group(), cast("Stream", Joined(number, session)))
+        plane.statuses.joined(make.group(), invented(number, name))
         refused = Nacked(
             CLUSTER, f"v{number}", "2", f"because {number}", (cluster(f"c{number}"),), certain=True
         )

@@ -17,6 +17,8 @@ from meltemi.xds.peer import Peer
 from meltemi.xds.resource import CLUSTER
 from meltemi.xds.session import Nacked
 from meltemi.xds.wire import Node
+from tests import make
+from tests.invented import invented
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +37,7 @@ async def test_a_thousand_refusals_are_a_few_lines_of_log_and_a_few_looks(
 
     monkeypatch.setattr(FindingsBoard, "look", look)
     plane.opened(1, Node("proxy", "", {}), Peer("ipv4:127.0.0.1:1"), 0)
+    plane.statuses.joined(make.group(), invented(1))
     began = monotonic()
     with capture_logs() as logs:
         for number in range(1000):

@@ -136,7 +136,7 @@ class Old(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b'{"version": 7}' if known else b"Not Found")
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (its name there)
+    def log_message(self, format: str, *args: object) -> None:
         """Quietly."""
 
 

@@ -103,7 +103,14 @@ def test_what_cannot_be_waited_for_is_told_with_what_can(
 
 
 @pytest.mark.parametrize(
-    "kind", ["MetaRouter", "metarouters", "mr", "metarouters.metaprotocol.aeraki.io"]
+    "kind",
+    [
+        "MetaRouter",
+        "metarouters",
+        "mr",
+        "metarouters.metaprotocol.aeraki.io",
+        "metarouter.metaprotocol.aeraki.io",
+    ],
 )
 def test_whoever_cannot_be_reached_is_told_with_the_code_for_it(run: Run, kind: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
