@@ -92,6 +92,11 @@ async def test_good_secrets_are_used_and_none_that_was_refused_with_them_is_acqu
     )
     async with served(snapshot, sotw=sotw, version=version) as envoy:
         await envoy.envoy.wait_ready()
+
+        async def settled() -> bool:
+            return all(stream.session.settled for stream in envoy.group)
+
+        await envoy.envoy.process.wait_until(settled, "accept what was there", PATIENCE_S)
         envoy.answers.acked.clear()
         changed = [
             secret(name, authority.server(), b"no certificate" if name == BAD else None)
