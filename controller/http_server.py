@@ -43,11 +43,18 @@ def quiet(
     )
 
 
+ELSEWHERE = "end what listens there, or choose another address"
+
+
 @asynccontextmanager
 async def listening(config: uvicorn.Config, host: str, port: int) -> AsyncGenerator[int]:
     """Serve while the context lasts; gives the port. Raises OSError: the address is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    socket_ = socket.create_server((host, port), family=family)
+    try:
+        socket_ = socket.create_server((host, port), family=family)
+    except OSError as error:
+        why = (error.strerror or str(error)).partition(" (while")[0]
+        raise OSError(f"cannot listen on {host} port {port}: {why}; {ELSEWHERE}") from error
     # Accepted connections inherit it; asyncio does not see that they are TCP's. Without it the end
     # of an answer waits 40 ms for the acknowledgement of its beginning.
     socket_.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
