@@ -31,4 +31,7 @@ def listening(
             return server, server.add_insecure_port(address)
         return server, server.add_secure_port(address, credentials)
     except RuntimeError as error:
-        raise OSError(f"cannot listen on {address}: {error}") from error
+        raise OSError(
+            f"cannot listen on {address}: it is in use, or no address of this machine; end what "
+            "listens there, or choose another address"
+        ) from error
